@@ -1,0 +1,189 @@
+"""The graph is the original's: its formulas, its names, its sharing of weights."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import vae_graph
+from vae_graph import checkpoints, model
+
+SIZES = checkpoints.LayerSizes(n_input=30, n_hidden_encoder=7, n_z=3, n_hidden_decoder=5)
+
+
+@pytest.fixture
+def graph():
+    with tf.Graph().as_default() as graph:
+        tf.set_random_seed(1)
+        yield graph
+
+
+def build(keep_prob):
+    X = tf.placeholder(tf.float32, [None, SIZES.n_input])
+    return X, model.Variational_autoencoder(X, SIZES.n_hidden_encoder, SIZES.n_z, SIZES.n_hidden_decoder, keep_prob)
+
+
+def random_weights(seed=0):
+    """Weights of every layer, biases not zero, so that a bias left out would show."""
+    random = np.random.default_rng(seed)
+    return {name: random.normal(0, 0.5, shape).astype(np.float32)
+            for name, shape in checkpoints.model_shapes(SIZES).items()}
+
+
+def numpy_forward(weights, X, eps, masks, keep_prob):
+    """The document's three builders in float64 NumPy. `masks` are the four dropout layers' kept units."""
+    w = {name.split("/")[1]: value.astype(np.float64) for name, value in weights.items()}
+
+    def hidden(x, i, mask):
+        x = x @ w[f"w{i}"] + w[f"b{i}"]
+        return np.where(x > 0, x, np.expm1(x)) * mask / keep_prob
+
+    h = hidden(hidden(X, 1, masks[0]), 2, masks[1]) @ w["w3"] + w["b3"]
+    mean, std = h[:, :SIZES.n_z], np.log1p(np.exp(h[:, SIZES.n_z:])) + 1e-6
+    z = mean + std * eps
+    X_out = 1 / (1 + np.exp(-(hidden(hidden(z, 4, masks[2]), 5, masks[3]) @ w["w6"] + w["b6"])))
+    recon = -(X * np.log(X_out) + (1 - X) * np.log(1 - X_out)).sum(1).mean()
+    regularization = 0.5 * (1 - np.log(std**2 + 1e-8) + mean**2 + std**2).sum(1).mean()
+    return z, X_out, recon, regularization, recon + regularization
+
+
+@pytest.mark.parametrize("keep_prob", [1.0, 0.6])
+def test_forward_pass_is_that_of_the_document(graph, keep_prob):
+    keep = tf.placeholder(tf.float32, [])
+    X, outputs = build(keep)
+    random = np.random.default_rng(2)
+    batch, eps = random.uniform(0, 1, (4, SIZES.n_input)), random.normal(size=(4, SIZES.n_z))
+    widths = (SIZES.n_hidden_encoder,) * 2 + (SIZES.n_hidden_decoder,) * 2
+    uniforms = [random.uniform(0, 1, (4, width)) for width in widths]
+    scopes = ("encoder_hidden_1", "encoder_hidden_2", "decoder_hidden_1", "decoder_hidden_2")
+
+    weights = random_weights()
+    with tf.Session() as session:
+        for variable in tf.global_variables():
+            variable.load(weights[variable.op.name], session)
+        noise = {f"{scope}/dropout/random_uniform/RandomUniform:0": u for scope, u in zip(scopes, uniforms, strict=True)}
+        found = session.run(outputs, {X: batch, keep: keep_prob, "random_normal:0": eps, **noise})
+
+    masks = [keep_prob + u >= 1 for u in uniforms]
+    for a, b in zip(found, numpy_forward(weights, batch, eps, masks, keep_prob), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_variables_are_the_documents(graph):
+    build(0.6)
+    assert {v.op.name: tuple(v.shape.as_list()) for v in tf.global_variables()} == checkpoints.model_shapes(SIZES)
+    assert tf.global_variables() == tf.trainable_variables()
+
+
+def test_weights_are_xavier_and_biases_zero(graph):
+    X = tf.placeholder(tf.float32, [None, 400])
+    model.gaussian_encoder(X, 200, 2, 1.0)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        w1, b1, *_ = session.run(tf.trainable_variables())
+    limit = np.sqrt(6 / (400 + 200))
+    assert 0.99 * limit < np.abs(w1).max() <= limit
+    np.testing.assert_allclose(w1.std(), limit / np.sqrt(3), rtol=0.01)
+    assert not b1.any()
+
+
+def test_building_again_shares_the_weights(graph):
+    X, (_, X_out, *_) = build(1.0)
+    codes = tf.placeholder(tf.float32, [None, SIZES.n_z])
+    decoded = model.Bernoulli_decoder(codes, SIZES.n_hidden_decoder, SIZES.n_input, 1.0)
+    assert len(tf.global_variables()) == 12
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        z = np.random.default_rng(0).normal(size=(5, SIZES.n_z))
+        # Feeding the sampled z runs the first decoder alone.
+        np.testing.assert_array_equal(session.run(decoded, {codes: z}), session.run(X_out, {"add:0": z}))
+
+
+def test_building_again_with_other_sizes_is_an_error(graph):
+    build(1.0)
+    with pytest.raises(ValueError, match="decoder_hidden_1/w4"):
+        model.Bernoulli_decoder(tf.zeros([1, SIZES.n_z]), SIZES.n_hidden_decoder + 1, SIZES.n_input, 1.0)
+
+
+def test_keep_prob_may_be_a_number_and_means_keep(graph):
+    X = tf.ones([1000, 20])
+    mean, _ = model.gaussian_encoder(X, 50, 1, 0.9)
+    hidden = graph.get_tensor_by_name("encoder_hidden_1/dropout/SelectV2:0")
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        kept = (session.run(hidden) != 0).mean()
+    assert 0.89 < kept < 0.91
+
+
+class TestClip:
+    """Quirk 3: the original's upper bound, 1 - 1e-8, is 1.0 in float32."""
+
+    @staticmethod
+    def losses(monkeypatch, upper_bound, output_bias, X):
+        """Recon_error and its gradients with every logit of the output equal to `output_bias`."""
+        monkeypatch.setattr(model, "LARGEST_FLOAT32_BELOW_1", upper_bound)
+        with tf.Graph().as_default():
+            tf.set_random_seed(3)
+            batch, (*_, recon, _, elbo) = build(1.0)
+            gradients = tf.gradients(elbo, tf.trainable_variables())
+            with tf.Session() as session:
+                for name, value in random_weights().items():
+                    graph_variable = next(v for v in tf.global_variables() if v.op.name == name)
+                    graph_variable.load(np.full_like(value, output_bias) if name.endswith("b6") else value, session)
+                return session.run([recon, gradients], {batch: X})
+
+    @pytest.mark.parametrize("output_bias", [-30, -5, 0, 5, 12])
+    def test_loss_has_the_originals_bits_where_that_is_finite(self, monkeypatch, output_bias):
+        X = np.random.default_rng(4).uniform(0, 1, (50, SIZES.n_input))
+        ours, _ = self.losses(monkeypatch, model.LARGEST_FLOAT32_BELOW_1, output_bias, X)
+        originals, _ = self.losses(monkeypatch, 1 - 1e-8, output_bias, X)
+        assert np.isfinite(originals)
+        assert ours.tobytes() == originals.tobytes()
+
+    @pytest.mark.parametrize("pixel", [0, 0.5, 1])
+    def test_saturated_output_has_finite_loss_and_gradients(self, monkeypatch, pixel):
+        X = np.full((50, SIZES.n_input), pixel)
+        recon, gradients = self.losses(monkeypatch, model.LARGEST_FLOAT32_BELOW_1, 200, X)
+        assert np.isfinite(recon)
+        assert all(np.isfinite(gradient).all() for gradient in gradients)
+        originals, _ = self.losses(monkeypatch, 1 - 1e-8, 200, X)
+        assert not np.isfinite(originals)
+
+
+GLOBAL_STATE = """
+import tensorflow as tf
+before = tf.executing_eagerly(), tf.compat.v1.resource_variables_enabled(), tf.compat.v1.control_flow_v2_enabled()
+graph = tf.compat.v1.get_default_graph()
+import vae_graph, vae_graph.training, vae_graph.evaluation, vae_graph.plot, vae_graph.data
+after = tf.executing_eagerly(), tf.compat.v1.resource_variables_enabled(), tf.compat.v1.control_flow_v2_enabled()
+assert before == after, (before, after)
+assert tf.compat.v1.get_default_graph() is graph and not graph.get_operations()
+"""
+
+CALLER = """
+import tensorflow.compat.v1 as tf
+from vae_graph import *
+{preamble}
+with tf.Graph().as_default(), tf.Session() as session:
+    X = tf.placeholder(tf.float32, [None, 784])
+    z, X_out, *errors = Variational_autoencoder(X, 8, 2, 8, 0.6)
+    session.run(tf.global_variables_initializer())
+    assert session.run(X_out, {{X: [[0.5] * 784] * 3}}).shape == (3, 784)
+    assert {{type(v).__name__ for v in tf.global_variables()}} == {{"ResourceVariable"}}
+"""
+
+
+@pytest.mark.parametrize("script", [
+    pytest.param(GLOBAL_STATE, id="import changes no global state"),
+    pytest.param(CALLER.format(preamble=""), id="v2 behaviour"),
+    pytest.param(CALLER.format(preamble="tf.disable_v2_behavior()"), id="v1 behaviour"),
+])
+def test_in_a_callers_process(script):
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_package_exports_the_three_builders():
+    assert vae_graph.__all__ == ["Bernoulli_decoder", "Variational_autoencoder", "gaussian_encoder"]
