@@ -63,12 +63,25 @@ def test_forward_pass_is_that_of_the_document(graph, keep_prob):
     with tf.Session() as session:
         for variable in tf.global_variables():
             variable.load(weights[variable.op.name], session)
-        noise = {f"{scope}/dropout/random_uniform/RandomUniform:0": u for scope, u in zip(scopes, uniforms, strict=True)}
+        noise = {f"{scope}/dropout/random_uniform/RandomUniform:0": uniform
+                 for scope, uniform in zip(scopes, uniforms, strict=True)}
         found = session.run(outputs, {X: batch, keep: keep_prob, "random_normal:0": eps, **noise})
 
     masks = [keep_prob + u >= 1 for u in uniforms]
     for a, b in zip(found, numpy_forward(weights, batch, eps, masks, keep_prob), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_a_std_near_zero_stays_finite(graph):
+    X, (*_, regularization, _) = build(1.0)
+    _, std = model.gaussian_encoder(X, SIZES.n_hidden_encoder, SIZES.n_z, 1.0)
+    with tf.Session() as session:
+        for variable in tf.global_variables():
+            bias = -100 if variable.op.name == "encoder_z/b3" else 0          # softplus(-100) is 0 in float32
+            variable.load(np.full(variable.shape, bias, np.float32), session)
+        std, regularization = session.run([std, regularization], {X: np.ones((2, SIZES.n_input))})
+    np.testing.assert_allclose(std, 1e-6, rtol=1e-6)
+    assert regularization == pytest.approx(0.5 * SIZES.n_z * (1 - np.log(1e-12 + 1e-8) + 100**2), rel=1e-7)
 
 
 def test_variables_are_the_documents(graph):
@@ -90,7 +103,7 @@ def test_weights_are_xavier_and_biases_zero(graph):
 
 
 def test_building_again_shares_the_weights(graph):
-    X, (_, X_out, *_) = build(1.0)
+    _, (_, X_out, *_) = build(1.0)
     codes = tf.placeholder(tf.float32, [None, SIZES.n_z])
     decoded = model.Bernoulli_decoder(codes, SIZES.n_hidden_decoder, SIZES.n_input, 1.0)
     assert len(tf.global_variables()) == 12
@@ -108,8 +121,7 @@ def test_building_again_with_other_sizes_is_an_error(graph):
 
 
 def test_keep_prob_may_be_a_number_and_means_keep(graph):
-    X = tf.ones([1000, 20])
-    mean, _ = model.gaussian_encoder(X, 50, 1, 0.9)
+    model.gaussian_encoder(tf.ones([1000, 20]), 50, 1, 0.9)
     hidden = graph.get_tensor_by_name("encoder_hidden_1/dropout/SelectV2:0")
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())

@@ -1,0 +1,123 @@
+"""Checkpoints are the original's files, and a broken one is known before it is used."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from tests.test_oracle import ORACLE_DIR
+from vae_graph import checkpoints, training
+
+SMALL = {"n_hidden_encoder": 16, "n_z": 2, "n_hidden_decoder": 12}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """TensorFlow 1.4.0's two checkpoints, at epochs 0 and 20."""
+    return shutil.copytree(ORACLE_DIR, tmp_path / "checkpoints")
+
+
+def save_training_graph(folder, epoch):
+    with tf.Graph().as_default(), tf.Session() as session:
+        training.training_graph(784, training.Settings(**SMALL))
+        session.run(tf.global_variables_initializer())
+        return checkpoints.save(session, tf.train.Saver(), folder, epoch)
+
+
+def test_sizes_are_read_off_an_old_checkpoint(folder):
+    newest, problems = checkpoints.newest_whole(folder)
+    assert newest == checkpoints.Checkpoint(
+        20, str(folder / "parameter20.ckpt"), checkpoints.LayerSizes(784, 16, 2, 12))
+    assert problems == []
+
+
+def test_ours_has_the_variables_of_tensorflow_1_4(folder):
+    ours = checkpoints.read_variables(save_training_graph(folder, 21))
+    theirs = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
+    assert len(ours) == 39
+    assert {name: (value.shape, value.dtype) for name, value in ours.items()} == {
+        name: (value.shape, value.dtype) for name, value in theirs.items()}
+
+
+def test_no_graph_is_written(folder):
+    save_training_graph(folder, 21)
+    assert sorted(path.name for path in folder.glob("parameter21*")) == [
+        "parameter21.ckpt.data-00000-of-00001", "parameter21.ckpt.index"]
+
+
+def test_newest_is_by_number_and_needs_no_state_file(folder):
+    save_training_graph(folder, 100)
+    (folder / "checkpoint").write_text('model_checkpoint_path: "C:\\\\vae\\\\parameter0.ckpt"\n')
+    newest, _ = checkpoints.newest_whole(folder)
+    assert newest.epoch == 100
+    (folder / "checkpoint").unlink()
+    assert checkpoints.newest_whole(folder)[0] == newest
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [
+    pytest.param(lambda index, values: values.unlink(), id="no data"),
+    pytest.param(lambda index, values: values.write_bytes(values.read_bytes()[:-1000]), id="truncated data"),
+    pytest.param(lambda index, values: flip_a_byte(values), id="flipped byte in data"),
+    pytest.param(lambda index, values: index.write_bytes(index.read_bytes()[:500]), id="truncated index"),
+    pytest.param(lambda index, values: flip_a_byte(index), id="flipped byte in index"),
+    pytest.param(lambda index, values: index.write_bytes(b""), id="empty index"),
+])
+def test_a_broken_newest_is_passed_over_and_named(folder, damage):
+    damage(folder / "parameter20.ckpt.index", folder / "parameter20.ckpt.data-00000-of-00001")
+    newest, problems = checkpoints.newest_whole(folder)
+    assert newest.epoch == 0
+    assert len(problems) == 1
+    assert str(problems[0]).startswith(f"{folder / 'parameter20.ckpt'}: expected a whole checkpoint, found: ")
+    assert "\n" not in str(problems[0])
+
+
+def test_an_empty_folder_has_none(tmp_path):
+    assert checkpoints.newest_whole(tmp_path) == (None, [])
+
+
+def test_a_missing_variable_and_a_misfit_are_named(folder):
+    variables = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
+    with pytest.raises(checkpoints.CheckpointError, match="expected the variable encoder_z/b3/Adam_1, found none"):
+        checkpoints.layer_sizes("p", {name: v for name, v in variables.items() if name != "encoder_z/b3/Adam_1"})
+    with pytest.raises(checkpoints.CheckpointError, match=r"decoder_output/b6 of shape \(784,\), found \(9,\)"):
+        checkpoints.layer_sizes("p", variables | {"decoder_output/b6": np.zeros(9)})
+    with pytest.raises(checkpoints.CheckpointError, match="encoder_hidden_1/w1"):
+        checkpoints.layer_sizes("p", {"dense/kernel": np.zeros((2, 2))})
+
+
+def test_saving_where_nothing_can_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(checkpoints.CheckpointError, match=r"parameter0.ckpt: expected to write a checkpoint") as error:
+        save_training_graph(tmp_path / "file", 0)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_set_aside_loses_nothing(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "oracle.npz"}
+    earlier = checkpoints.set_aside(folder)
+    assert {path.name: path.read_bytes() for path in earlier.iterdir()} == before
+    assert [path.name for path in folder.glob("*") if path != earlier] == ["oracle.npz"]
+    assert checkpoints.set_aside(folder) is None
+    save_training_graph(folder, 0)
+    assert checkpoints.set_aside(folder) != earlier
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "run.json"
+    checkpoints.write_whole(path, b"old")
+
+    def full_disk(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.os, "replace", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,143 @@
+"""A run is determined by its settings, can be stopped, and goes on only as what it was."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.test_oracle import ORACLE_DIR
+from vae_graph import checkpoints, training
+
+SETTINGS = training.Settings(n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, num_epoch=4, batch_size=50,
+                             learning_rate=1e-2, seed=7, checkpoint_every=2)
+
+
+def train(digits, folder, at_checkpoint=lambda prefix: None, **changes):
+    folder.mkdir(exist_ok=True)
+    return training.train(digits.train.images, digits.sha256, dataclasses.replace(SETTINGS, **changes), folder,
+                          at_checkpoint)
+
+
+def variables_as_bytes(prefix):
+    return {name: value.tobytes() for name, value in checkpoints.read_variables(prefix).items()}
+
+
+def test_settings_are_the_originals():
+    assert dataclasses.asdict(training.Settings()) == {
+        "n_hidden_encoder": 500, "n_z": 2, "n_hidden_decoder": 500, "decay_step": 2000, "num_epoch": 200,
+        "batch_size": 128, "decay_rate": 0.96, "learning_rate": 1e-4, "keep_prob": 0.6, "seed": 0,
+        "checkpoint_every": 20}
+
+
+def test_it_learns_and_keeps_checkpoints(digits, tmp_path, capsys):
+    seen = []
+    prefix, history = train(digits, tmp_path, seen.append, num_epoch=6)
+    assert history["epoch"] == list(range(6))
+    assert history["ELBO"][-1] < history["ELBO"][0] - 50
+    np.testing.assert_allclose(
+        np.add(history["Recon_error"], history["Regularization_error"]), history["ELBO"], rtol=1e-5)
+    assert seen == [str(tmp_path / f"parameter{epoch}.ckpt") for epoch in (0, 2, 4, 5)]
+    assert prefix == seen[-1]
+    # 220 images are four batches of 50; the last 20 are left out.
+    assert checkpoints.read_variables(prefix)["Variable"] == 6 * 4
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[5] == (f"Epoch:  5   Reconstruction_Error:  {history['Recon_error'][5]:.4f}   "
+                        f"Regularization_Error:  {history['Regularization_error'][5]:.4f}   "
+                        f"ELBO:  {history['ELBO'][5]:.4f}")
+
+
+def test_same_seed_same_bytes(digits, tmp_path):
+    runs = [train(digits, tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    variables = [variables_as_bytes(prefix) for prefix, _ in runs]
+    assert variables[0] == variables[1]
+    assert runs[0][1] == runs[1][1]
+    assert variables[0]["decoder_output/w6"] != variables[2]["decoder_output/w6"]
+
+
+def test_a_stopped_run_goes_on(digits, tmp_path, capsys):
+    def stop(prefix):
+        if prefix.endswith("parameter2.ckpt"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(digits, tmp_path, stop)
+    before = capsys.readouterr().out.splitlines()
+    prefix, history = train(digits, tmp_path)
+    after = capsys.readouterr().out.splitlines()
+    assert len(before) == 3
+    assert after[0] == f"going on from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
+    assert len(after) == 2
+    assert history["epoch"] == [0, 1, 2, 3]
+    assert checkpoints.read_variables(prefix)["Variable"] == 4 * 4
+
+
+def test_a_resumed_run_draws_new_noise(digits, tmp_path):
+    """With a learning rate too small to move a weight, two epochs differ by their noise alone."""
+    train(digits, tmp_path, num_epoch=1, learning_rate=1e-30)
+    _, history = train(digits, tmp_path, num_epoch=2, learning_rate=1e-30)
+    assert history["Recon_error"][0] != history["Recon_error"][1]
+
+
+def test_a_finished_run_is_left_as_it_is(digits, tmp_path, capsys):
+    prefix, history = train(digits, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    seen = []
+    assert train(digits, tmp_path, seen.append, num_epoch=3) == (prefix, history)
+    assert seen == [prefix]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert capsys.readouterr().out == f"{prefix} has 4 epochs: none of the 3 is left to train\n"
+
+
+def test_goes_on_from_the_newest_whole_checkpoint(digits, tmp_path, capsys):
+    train(digits, tmp_path)
+    broken = tmp_path / "parameter3.ckpt.data-00000-of-00001"
+    broken.write_bytes(broken.read_bytes()[:100])
+    _, history = train(digits, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].startswith(f"skipped: {tmp_path / 'parameter3.ckpt'}: expected a whole checkpoint")
+    assert lines[5] == f"going on from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
+    assert history["epoch"] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("n_hidden_encoder", 17), ("n_z", 3), ("n_hidden_decoder", 13), ("learning_rate", 0.5), ("decay_rate", 0.5),
+    ("decay_step", 7), ("batch_size", 51), ("keep_prob", 0.5), ("seed", 8)])
+def test_other_settings_are_refused(digits, tmp_path, name, value):
+    train(digits, tmp_path, num_epoch=1)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(training.SettingsError) as error:
+        train(digits, tmp_path, **{name: value})
+    assert str(error.value).startswith(
+        f"--{name}: expected {getattr(SETTINGS, name)} as in the run in {tmp_path}, found {value}; ")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_other_data_are_refused(digits, tmp_path):
+    train(digits, tmp_path, num_epoch=1)
+    with pytest.raises(training.SettingsError, match="--dataset: expected the data of the run"):
+        train(dataclasses.replace(digits, sha256=dict.fromkeys(digits.sha256, "0" * 64)), tmp_path)
+
+
+def test_a_batch_larger_than_the_data_is_refused(digits, tmp_path):
+    with pytest.raises(training.SettingsError, match=r"--batch_size: expected at most 220, .*, found 221"):
+        train(digits, tmp_path, batch_size=221)
+
+
+def test_goes_on_from_the_originals_checkpoint(digits, tmp_path):
+    """One written by TensorFlow 1.4.0, with no run file beside it: Adam's slots and the step go on too."""
+    shutil.copytree(ORACLE_DIR, tmp_path / "old")
+    with pytest.raises(training.SettingsError, match=r"--n_hidden_encoder: expected 16 .*, found 20"):
+        train(digits, tmp_path / "old", num_epoch=22, n_hidden_encoder=20)
+    prefix, history = train(digits, tmp_path / "old", num_epoch=22)
+    assert history["epoch"] == [21]
+    assert checkpoints.read_variables(prefix)["Variable"] == 20 + 4
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"settings": {}}', "\xff"])
+def test_a_spoiled_run_file_is_named(digits, tmp_path, content):
+    train(digits, tmp_path, num_epoch=1)
+    (tmp_path / "run.json").write_text(content, encoding="latin-1")
+    with pytest.raises(checkpoints.CheckpointError, match=r"run\.json: expected the record that this program writes"):
+        train(digits, tmp_path)

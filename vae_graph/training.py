@@ -1,0 +1,202 @@
+"""The original's training: Adam under a decaying learning rate, one Session, one visible loop."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from vae_graph import checkpoints
+from vae_graph.model import Variational_autoencoder
+
+ERROR_NAMES = ("Recon_error", "Regularization_error", "ELBO")
+RUN_FILE = "run.json"        # what a resumed run needs and the 39 variables do not hold
+FREE_TO_CHANGE = {"num_epoch", "checkpoint_every"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines a run, besides its data. The names and defaults are those of the original's flags."""
+
+    n_hidden_encoder: int = 500      # units in each of the encoder's two hidden layers
+    n_z: int = 2                     # latent dimensions
+    n_hidden_decoder: int = 500      # units in each of the decoder's two hidden layers
+    num_epoch: int = 200
+    batch_size: int = 128            # images a step
+    learning_rate: float = 1e-4      # Adam's, at step 0
+    decay_rate: float = 0.96         # the learning rate is multiplied by this ...
+    decay_step: int = 2000           # ... over so many steps, continuously
+    keep_prob: float = 0.6           # probability of KEEPING a hidden unit
+    seed: int = 0
+    checkpoint_every: int = 20       # epochs
+
+
+class SettingsError(ValueError):
+    """Settings do not fit the data or the run that is to go on. The message names the flag and both values."""
+
+
+class TrainingGraph(NamedTuple):
+    """The ends of the graph that a training loop holds."""
+
+    input_data: tf.Tensor        # float32 [batch, n_input]
+    dropout_rate: tf.Tensor      # float32 scalar; takes the KEEP probability, as the original's does
+    errors: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+    train_op: tf.Operation
+
+
+def training_graph(n_input: int, settings: Settings) -> TrainingGraph:
+    """Add the autoencoder and its optimizer to the default graph: the original's 39 variables, no others."""
+    input_data = tf.placeholder(tf.float32, [None, n_input], name="input_data")
+    dropout_rate = tf.placeholder(tf.float32, [], name="dropout_rate")
+
+    _, _, *errors = Variational_autoencoder(
+        input_data, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, dropout_rate)
+
+    # Without a name of its own it is `Variable` in the checkpoint; the name is part of the file format.
+    global_step = tf.Variable(0, trainable=False, use_resource=True)
+    learning_rate = tf.train.exponential_decay(
+        settings.learning_rate, global_step, settings.decay_step, settings.decay_rate)
+    train_op = tf.train.AdamOptimizer(learning_rate).minimize(errors[-1], global_step=global_step)
+
+    return TrainingGraph(input_data, dropout_rate, tuple(errors), train_op)
+
+
+def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
+          at_checkpoint: Callable[[str], None] = lambda prefix: None) -> tuple[str, dict[str, list]]:
+    """Train up to epoch `num_epoch`, from the newest whole checkpoint in `folder` where there is one.
+
+    Args:
+        images: float32 [n, n_input] in [0, 1], walked in this order, the last partial batch left out.
+        data_sha256: what the data set is known by; a run goes on only with the same data.
+        settings: see `Settings`.
+        folder: where the checkpoints are; it must exist.
+        at_checkpoint: called with the prefix of each checkpoint, the one gone on from and those written.
+
+    Returns:
+        The last checkpoint's prefix, and the mean errors of each epoch (nats an image, dropout on) as
+        columns: `epoch`, `Recon_error`, `Regularization_error`, `ELBO`.
+
+    Raises:
+        SettingsError: a batch is larger than the training set, or `folder` holds a run with other settings or data.
+        CheckpointError: a checkpoint cannot be written.
+    """
+    if settings.batch_size > len(images):
+        raise SettingsError(f"--batch_size: expected at most {len(images)}, the number of training images, "
+                            f"found {settings.batch_size}")
+    newest, history = _point_to_resume(folder, settings, data_sha256)
+    first_epoch = newest.epoch + 1 if newest else 0
+    prefix = newest.prefix if newest else ""
+    n_batches = len(images) // settings.batch_size
+
+    with tf.Graph().as_default():
+        # A resumed run draws new noise, not that of the first epochs again.
+        tf.set_random_seed(int(np.random.SeedSequence([settings.seed, first_epoch]).generate_state(1)[0]))
+        graph = training_graph(images.shape[1], settings)
+        saver = tf.train.Saver(save_relative_paths=True)
+        initializer = tf.global_variables_initializer()
+
+        with tf.Session() as session:
+            if newest:
+                saver.restore(session, newest.prefix)
+                at_checkpoint(newest.prefix)
+            else:
+                session.run(initializer)
+            tf.get_default_graph().finalize()
+            progress = _progress_bar(n_batches * max(0, settings.num_epoch - first_epoch))
+
+            for epoch in range(first_epoch, settings.num_epoch):
+                errors = np.zeros(len(ERROR_NAMES))
+                for start in range(0, n_batches * settings.batch_size, settings.batch_size):
+                    _, *batch_errors = session.run([graph.train_op, *graph.errors], feed_dict={
+                        graph.input_data: images[start:start + settings.batch_size],
+                        graph.dropout_rate: settings.keep_prob})
+                    errors += batch_errors
+                    progress.add(1)
+
+                errors /= n_batches
+                _print_epoch(epoch, errors)
+                for name, value in zip(("epoch", *ERROR_NAMES), (epoch, *errors.tolist()), strict=True):
+                    history[name].append(value)
+
+                if epoch % settings.checkpoint_every == 0 or epoch == settings.num_epoch - 1:
+                    _write_run(folder, settings, data_sha256, history)
+                    prefix = checkpoints.save(session, saver, folder, epoch)
+                    at_checkpoint(prefix)
+
+    return prefix, history
+
+
+def _point_to_resume(folder: Path, settings: Settings, data_sha256: dict[str, str]
+                     ) -> tuple[checkpoints.Checkpoint | None, dict[str, list]]:
+    """The checkpoint to go on from and the errors of the epochs before it, after a look at what has changed."""
+    newest, problems = checkpoints.newest_whole(folder)
+    for problem in problems:
+        print(f"skipped: {problem}")
+    history: dict[str, list] = {name: [] for name in ("epoch", *ERROR_NAMES)}
+    if newest is None:
+        return None, history
+
+    # Checkpoints of the original have no run file beside them; their sizes still tell something.
+    before = {name: size for name, size in dataclasses.asdict(newest.sizes).items() if name != "n_input"}
+    run = _read_run(folder / RUN_FILE)
+    if run:
+        before |= run["settings"]
+        _refuse_other_data(folder, run["data"], data_sha256)
+        n_done = sum(epoch <= newest.epoch for epoch in run["errors"]["epoch"])
+        history = {name: column[:n_done] for name, column in run["errors"].items()}
+    _refuse_other_settings(folder, before, dataclasses.asdict(settings))
+
+    if newest.epoch + 1 < settings.num_epoch:
+        print(f"going on from {newest.prefix}, epoch {newest.epoch + 1} of {settings.num_epoch}")
+    else:
+        print(f"{newest.prefix} has {newest.epoch + 1} epochs: none of the {settings.num_epoch} is left to train")
+    return newest, history
+
+
+def _refuse_other_settings(folder: Path, before: dict, now: dict) -> None:
+    for name, value in before.items():
+        if name not in FREE_TO_CHANGE and now[name] != value:
+            raise SettingsError(f"--{name}: expected {value} as in the run in {folder}, found {now[name]}; go on with "
+                                  f"--{name} {value}, begin anew with --restart, or name another --checkpoint_dir")
+
+
+def _refuse_other_data(folder: Path, before: dict[str, str], now: dict[str, str]) -> None:
+    for name, digest in before.items():
+        if now[name] != digest:
+            raise SettingsError(f"--dataset: expected the data of the run in {folder} ({name} with SHA-256 {digest}), "
+                                  f"found {now[name]}; begin anew with --restart, or name another --checkpoint_dir")
+
+
+def _write_run(folder: Path, settings: Settings, data_sha256: dict[str, str], history: dict[str, list]) -> None:
+    run = {"settings": dataclasses.asdict(settings), "data": data_sha256, "errors": history}
+    checkpoints.write_whole(folder / RUN_FILE, json.dumps(run, indent=1).encode())
+
+
+def _read_run(path: Path) -> dict | None:
+    try:
+        run = json.loads(path.read_bytes())
+        return {key: run[key] for key in ("settings", "data", "errors")}
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise checkpoints.CheckpointError(
+            f"{path}: expected the record that this program writes, found {error!r}; remove the file to go on "
+            "without the errors of the epochs before") from None
+
+
+def _print_epoch(epoch: int, errors: np.ndarray) -> None:
+    """The original's line; on a terminal it takes the place of the progress bar."""
+    recon, regularization, elbo = errors
+    print(("\r\x1b[K" if sys.stdout.isatty() else "")
+          + f"Epoch:  {epoch}   Reconstruction_Error:  {recon:.4f}   Regularization_Error:  {regularization:.4f}"
+          + f"   ELBO:  {elbo:.4f}", flush=True)
+
+
+def _progress_bar(n_steps: int) -> tf.keras.utils.Progbar:
+    """Steps done and time left of the whole run; silent unless the output is a terminal."""
+    return tf.keras.utils.Progbar(n_steps, verbose=1 if sys.stdout.isatty() else 0, interval=0.2)
