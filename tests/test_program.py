@@ -1,0 +1,230 @@
+"""`run_mnist.py` as a person meets it: its flags, its folders, its output, its errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import run_mnist
+from vae_graph import checkpoints, data
+
+ROOT = Path(__file__).parent.parent
+PICTURES = ("result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "training_curve.png")
+SMALL = ("--n_hidden_encoder", "16", "--n_hidden_decoder", "12", "--batch_size", "50", "--num_epoch", "2")
+
+
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch, idx_folder):
+    """Run inside an empty folder; `idx_folder` lies beside what the program writes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MNIST_DIR", str(idx_folder))
+    return tmp_path
+
+
+def command(*flags):
+    """A run in a process of its own, whose log level is the program's own affair."""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return {"args": [sys.executable, str(ROOT / "run_mnist.py"), *flags], "env": environment, "text": True,
+            "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
+
+def test_the_whole_job_in_its_own_process(in_tmp):
+    done = subprocess.run(**command("--dataset", "other", *SMALL))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "small digits: 220 images to train on, 60 to test on"
+    assert [line.split()[:2] for line in lines[1:3]] == [["Epoch:", "0"], ["Epoch:", "1"]]
+    assert lines[3] == "Test set of small digits (not MNIST), mean of 10 noise draws, nats an image:"
+    assert not set(done.stdout) & set("\r\b\x1b")          # no progress bar in a log
+
+    results = in_tmp / "figures" / "other"
+    for name in PICTURES:
+        Image.open(results / name).verify()
+    run = json.loads((results / "run.json").read_text())
+    assert run["flags"]["n_hidden_encoder"] == 16
+    assert run["data"]["name"] == "small digits"
+    assert set(run["data"]["sha256"]) == {file.name for file in data.FILES}
+    assert set(run["versions"]) == {"vae_graph", "python", "tensorflow", "numpy", "matplotlib", "pillow"}
+    assert run["seed"] == 0
+    assert run["host"]["threads"] == os.cpu_count()
+    assert run["training"]["epoch"] == [0, 1]
+    test = run["test"]
+    assert test["true_negative_ELBO"] == test["ELBO"] - 2
+    for line, name in zip(lines[4:7], ("Recon_error", "Regularization_error", "ELBO"), strict=True):
+        assert line.split()[:2] == [name, f"{test[name]:.4f}"]
+    assert lines[7].split()[:4] == ["true", "negative", "ELBO", f"{test['true_negative_ELBO']:.4f}"]
+    assert {path.name for path in (in_tmp / "checkpoints" / "other").glob("*.index")} == {
+        "parameter0.ckpt.index", "parameter1.ckpt.index"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_and_on_again(in_tmp, capsys):
+    flags = ("--dataset", "other", *SMALL[:-1], "100000", "--checkpoint_every", "100000")
+    with subprocess.Popen(**command(*flags)) as process:
+        while not process.stdout.readline().startswith("Epoch:  1"):
+            assert process.poll() is None, process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        assert "stopped; the same command goes on from the last checkpoint" in process.communicate()[1]
+        assert process.returncode == 130
+    assert run_mnist.main(["--dataset", "other", *SMALL]) == 0
+    assert "going on from" in capsys.readouterr().out
+
+
+def test_the_bar_is_for_terminals(in_tmp):
+    pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
+    output = bytearray()
+
+    def read(fd):
+        chunk = os.read(fd, 4096)
+        output.extend(chunk)
+        return chunk
+
+    stdout, sys.stdout = sys.stdout, sys.__stdout__
+    try:
+        status = pty.spawn(command("--dataset", "other", *SMALL)["args"], read)
+    finally:
+        sys.stdout = stdout
+    assert os.waitstatus_to_exitcode(status) == 0
+    text = output.decode()
+    assert "8/8" in text                                    # steps done of steps in all
+    assert "\r\x1b[KEpoch:  1 " in text
+
+
+def test_same_seed_same_pictures(in_tmp):
+    for run in ("a", "b"):
+        assert run_mnist.main(["--dataset", "other", *SMALL, "--checkpoint_dir", run, "--figures_dir", run]) == 0
+    for name in PICTURES:
+        assert (in_tmp / "a" / "other" / name).read_bytes() == (in_tmp / "b" / "other" / name).read_bytes()
+
+
+def test_pictures_can_be_watched_as_they_come(in_tmp, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(run_mnist, "draw_results", lambda prefix, *rest: drawn.append(Path(prefix).name))
+    run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "6", "--checkpoint_every", "2"])
+    assert drawn == [f"parameter{epoch}.ckpt" for epoch in (0, 2, 4, 5)]
+
+
+def test_restart_begins_anew_and_keeps_the_earlier_run(in_tmp, capsys):
+    run_mnist.main(["--dataset", "other", *SMALL])
+    before = (in_tmp / "checkpoints" / "other" / "parameter1.ckpt.index").read_bytes()
+    capsys.readouterr()
+    assert run_mnist.main(["--dataset", "other", *SMALL, "--n_z", "3"]) == 2
+    assert "--restart" in capsys.readouterr().err
+    assert run_mnist.main(["--dataset", "other", *SMALL, "--n_z", "3", "--restart"]) == 0
+    earlier = in_tmp / "checkpoints" / "other" / "earlier-1"
+    assert f"the earlier run is now in {earlier.relative_to(in_tmp)}" in capsys.readouterr().out
+    assert (earlier / "parameter1.ckpt.index").read_bytes() == before
+    assert checkpoints.newest_whole(earlier.parent)[0].sizes.n_z == 3
+
+
+@pytest.fixture
+def few_rendered_digits(monkeypatch):
+    make = data.rendered_digits
+    monkeypatch.setattr(data, "rendered_digits", lambda: make(n_train=240, n_test=60))
+
+
+class TestWithoutMnist:
+    """The folder for the data lies under a file, so nothing can be read from it or downloaded into it."""
+
+    @pytest.fixture
+    def no_mnist(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "file").touch()
+        return str(tmp_path / "file" / "data")
+
+    def test_auto_takes_rendered_digits_and_says_so(self, no_mnist, few_rendered_digits, capsys, monkeypatch):
+        titles = set()
+        picture = run_mnist.plot.reconstruction
+        monkeypatch.setattr(run_mnist.plot, "reconstruction",
+                            lambda *arrays_and_title: titles.add(arrays_and_title[-1]) or picture(*arrays_and_title))
+        assert run_mnist.main(["--data_dir", no_mnist, *SMALL]) == 0
+        output = capsys.readouterr().out
+        assert "THIS IS NOT MNIST" in output
+        assert "put its four .gz files into" in output
+        assert "Test set of rendered digits (not MNIST)" in output
+        assert titles == {"rendered digits (not MNIST)"}
+        assert {path.name for path in Path("figures").iterdir()} == {"rendered"}
+        assert {path.name for path in Path("checkpoints").iterdir()} == {"rendered"}
+
+    def test_mnist_is_mnist_or_an_error(self, no_mnist, capsys):
+        assert run_mnist.main(["--dataset", "mnist", "--data_dir", no_mnist]) == 2
+        assert one_line_error(capsys).startswith(f"{no_mnist}: expected train-images-idx3-ubyte.gz, ")
+
+    def test_rendered_needs_no_mnist(self, no_mnist, few_rendered_digits, capsys):
+        assert run_mnist.main(["--dataset", "rendered", *SMALL]) == 0
+        assert "THIS IS NOT MNIST" not in capsys.readouterr().out
+
+
+def one_line_error(capsys):
+    """What stands on the error stream, once it is seen to be one line."""
+    captured = capsys.readouterr()
+    assert captured.err.startswith("run_mnist.py: error: ")
+    assert captured.err.count("\n") == 1
+    return captured.err.removeprefix("run_mnist.py: error: ").rstrip("\n")
+
+
+WHOLE_NUMBERS = ("n_hidden_encoder", "n_z", "n_hidden_decoder", "num_epoch", "batch_size", "decay_step",
+                 "checkpoint_every", "seed")
+FRACTIONS = ("learning_rate", "decay_rate", "keep_prob")
+
+
+@pytest.mark.parametrize(("flag", "value"), [
+    *((flag, value) for flag in WHOLE_NUMBERS for value in ("-1", "1.5", "ten", "", "nan", "1" + 30 * "0")
+      ), *((flag, "0") for flag in WHOLE_NUMBERS if flag != "seed"),
+    *((flag, value) for flag in FRACTIONS for value in ("0", "-0.1", "1.01", "ten", "", "nan", "inf", "1e400"))])
+def test_a_flag_out_of_range_is_one_line(flag, value, capsys):
+    with pytest.raises(SystemExit) as exit:
+        run_mnist.main([f"--{flag}", value])
+    assert exit.value.code == 2
+    error = one_line_error(capsys)
+    assert error.startswith(f"argument --{flag}: expected a ")
+    assert f"found '{value}'" in error
+
+
+@pytest.mark.parametrize(("flags", "expected"), [
+    (["--dataset", "cifar"], "argument --dataset: invalid choice: 'cifar'"),
+    (["--n_zz", "3"], "unrecognized arguments: --n_zz 3"),
+    (["--num_ep", "3"], "unrecognized arguments: --num_ep 3"),
+    (["--seed"], "argument --seed: expected one argument"),
+    (["surplus"], "unrecognized arguments: surplus"),
+])
+def test_a_wrong_flag_is_one_line(flags, expected, capsys):
+    with pytest.raises(SystemExit) as exit:
+        run_mnist.main(flags)
+    assert exit.value.code == 2
+    assert one_line_error(capsys).startswith(expected)
+
+
+@pytest.mark.parametrize("flag", ["--checkpoint_dir", "--figures_dir"])
+def test_a_folder_that_cannot_be_written_is_known_before_training(in_tmp, flag, capsys):
+    (in_tmp / "file").touch()
+    assert run_mnist.main(["--dataset", "other", *SMALL, flag, "file"]) == 2
+    assert one_line_error(capsys).startswith(f"{flag}: expected a folder that can be written, found ")
+
+
+def test_a_batch_too_large_is_one_line(in_tmp, capsys):
+    assert run_mnist.main(["--dataset", "other", *SMALL, "--batch_size", "221"]) == 2
+    assert one_line_error(capsys) == "--batch_size: expected at most 220, the number of training images, found 221"
+
+
+def test_a_spoiled_data_file_is_one_line(in_tmp, idx_folder, capsys):
+    (idx_folder / data.TEST_IMAGES.name).write_text("<!doctype html>")
+    assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
+    assert one_line_error(capsys).startswith(f"{idx_folder / data.TEST_IMAGES.name}: expected a gzip file, found ")
+
+
+def test_help_names_every_flag_with_its_default(capsys):
+    with pytest.raises(SystemExit) as exit:
+        run_mnist.main(["--help"])
+    assert exit.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for flag, default in (("--keep_prob X", "0.6"), ("--num_epoch N", "200"), ("--learning_rate X", "0.0001"),
+                          ("--data_dir DIR", "$MNIST_DIR, else data"), ("--restart", None), ("--seed N", "0"),
+                          ("--dataset {auto,mnist,rendered,other}", "auto"), ("--checkpoint_every N", "20")):
+        assert flag in text
+        assert default is None or f"(default: {default})" in text
