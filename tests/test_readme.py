@@ -1,0 +1,51 @@
+"""What the README shows is what the program does."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+import run_mnist
+from vae_graph import data
+from vae_graph.training import ERROR_NAMES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_ten_lines_run(tmp_path, monkeypatch, idx_folder):
+    """The caller's script, with a small data set in MNIST's place and the original's checkpoint left out."""
+    [script] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "mnist", lambda folder: data.other(idx_folder))
+    names = {}
+    exec(script, names)
+    assert names["images"].shape == (3, 784)
+    assert np.isfinite(names["loss"])
+
+
+def test_every_flag_stands_there_with_its_default(monkeypatch):
+    rows = dict(re.findall(r"^\| `--(\w+)` \| ([^|]*?) ?\|", README, re.MULTILINE))
+    monkeypatch.delenv("MNIST_DIR", raising=False)
+    defaults = vars(run_mnist.parse_flags([]))
+    assert rows.keys() == defaults.keys()
+    for name, default in defaults.items():
+        if default not in (None, False):
+            assert float(rows[name]) == default if isinstance(default, float | int) else rows[name] == str(default)
+
+
+def test_our_results_are_those_of_run_json():
+    run = json.loads((ROOT / "figures" / "run.json").read_text())
+    expected = {f"training, epoch {epoch}": [run["training"][name][epoch] for name in ERROR_NAMES]
+                for epoch in (0, 10, 43, 100, 199)}
+    expected["test set, mean of 10 noise draws"] = [run["test"][name] for name in ERROR_NAMES]
+    rows = re.findall(r"^\| (t[^|]+) \|(?: [\d.]+ \|){3}( [\d.]+) \|( [\d.]+) \|( [\d.]+) \|$", README, re.MULTILINE)
+    assert {name: [float(cell) for cell in cells] for name, *cells in rows} == {
+        name: [round(value, 2) for value in values] for name, values in expected.items()}
+    assert f"and {run['test']['true_negative_ELBO']:.2f} for ours" in README
+
+
+def test_the_figures_are_there():
+    for path in re.findall(r'(?:src="|\]\()(figures/[^")]+)', README):
+        assert (ROOT / path).exists(), path
