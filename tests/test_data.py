@@ -150,6 +150,22 @@ class TestDownload:
             data.mnist(folder, mirrors=[good])
         assert {path: path.stat().st_mtime_ns for path in before} == before
 
+    def test_what_one_mirror_gave_is_not_asked_of_the_next(self, small_mnist, tmp_path):
+        first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "data"
+        for mirror_folder, files in ((first, data.FILES[:2]), (second, data.FILES[2:])):
+            mirror_folder.mkdir()
+            for file in files:
+                (mirror_folder / file.name).write_bytes((small_mnist / file.name).read_bytes())
+        with mirror(first) as gives_two, mirror(second) as gives_the_others:
+            data.mnist(folder, mirrors=[gives_two, gives_the_others])
+        assert len(list(folder.iterdir())) == 4
+
+    def test_another_data_set_is_not_taken_from_a_mirror(self, small_mnist, tmp_path, monkeypatch):
+        monkeypatch.setattr(data, "FILES", tuple(dataclasses.replace(file, sha256="0" * 64) for file in data.FILES))
+        with mirror(small_mnist) as wrong, pytest.raises(data.MnistUnavailable, match="which is not MNIST's"):
+            data.mnist(tmp_path / "data", mirrors=[wrong])
+        assert list((tmp_path / "data").iterdir()) == []
+
     def test_no_mirror_gives_it(self, small_mnist, tmp_path):
         with mirror(tmp_path / "nothing") as empty, pytest.raises(data.MnistUnavailable, match="404"):
             data.mnist(tmp_path / "data", mirrors=[empty])
@@ -189,7 +205,7 @@ class TestDownload:
 
     def test_a_folder_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(data.MnistUnavailable, match="expected a folder to download into"):
+        with pytest.raises(data.MnistUnavailable, match="found no folder to download into: Not a directory"):
             data.mnist(tmp_path / "file" / "data")
 
 

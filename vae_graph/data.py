@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import threading
+import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
@@ -110,7 +111,9 @@ def mnist(folder: Path, mirrors: Sequence[str] = MIRRORS) -> DataSet:
         _download(missing, folder, mirrors)
     contents = {file: read_idx(folder / file.name, file.item_shape) for file in FILES}
     for file, (_, digest) in contents.items():
-        _check_is_mnist(folder / file.name, file, digest)
+        if digest != file.sha256:
+            raise DataError(f"{folder / file.name}: expected MNIST's content (SHA-256 {file.sha256}), found {digest}; "
+                            "delete the file to download it anew, or pass --dataset other if another set is meant")
     return _data_set("MNIST", contents)
 
 
@@ -195,12 +198,6 @@ def _check_header(path: Path, header: bytes, item_shape: tuple[int, ...]) -> int
     return count
 
 
-def _check_is_mnist(path: Path, file: IdxFile, digest: str) -> None:
-    if digest != file.sha256:
-        raise DataError(f"{path}: expected MNIST's content (SHA-256 {file.sha256}), found {digest}; delete the file "
-                        "to download it anew, or pass --dataset other if another data set is meant")
-
-
 def _data_set(name: str, contents: dict[IdxFile, tuple[np.ndarray, str]]) -> DataSet:
     """The four files' items as the original's three parts: the first twelfth, MNIST's 5,000, is for validation."""
     train = _split(contents[TRAIN_IMAGES][0], contents[TRAIN_LABELS][0])
@@ -231,10 +228,10 @@ def _download(files: Sequence[IdxFile], folder: Path, mirrors: Sequence[str]) ->
             except DataError as error:
                 failures.append(str(error))
     except OSError as error:
-        failures.append(f"{folder}: expected a folder to download into, found {error.strerror or error}")
+        failures.append(f"no folder to download into: {error.strerror or error}")
     names = ", ".join(file.name for file in files)
-    raise MnistUnavailable(f"{folder}: expected {names}, found none and no mirror that gives them ("
-                           + "; ".join(failures) + ")")
+    raise MnistUnavailable(f"{folder}: expected {names}, or a mirror that gives what is missing, found "
+                           + "; ".join(failures))
 
 
 def _fetch(url: str, file: IdxFile, folder: Path) -> None:
@@ -247,11 +244,13 @@ def _fetch(url: str, file: IdxFile, folder: Path) -> None:
             with _socket_timeout(STALL_TIMEOUT), _progress_for_terminals_only():
                 path = Path(tf.keras.utils.get_file(file.name, url, cache_dir=holding, cache_subdir=""))
         except Exception as error:       # Keras raises no narrower class
-            raise DataError(f"{url}: expected a download, found {error}") from None
+            raise DataError(f"{url}: {error}") from None
         try:
-            _check_is_mnist(path, file, read_idx(path, file.item_shape)[1])
+            _, digest = read_idx(path, file.item_shape)
         except DataError as error:
             raise DataError(str(error).replace(str(path), url)) from None
+        if digest != file.sha256:
+            raise DataError(f"{url}: SHA-256 {digest}, which is not MNIST's")
         os.replace(path, folder / file.name)
 
 
@@ -277,7 +276,7 @@ def _await_first_byte(url: str, timeout: float) -> None:
     except queue.Empty:
         error = TimeoutError(f"no answer in {timeout:g} s")
     if error is not None:
-        raise DataError(f"{url}: expected a download, found {error}")
+        raise DataError(f"{urllib.parse.urlsplit(url).hostname}: {error}")
 
 
 @contextlib.contextmanager
