@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     except (data.DataError, checkpoints.CheckpointError, training.SettingsError) as error:
         message = str(error)
     except OSError as error:
-        message = f"{error.filename or 'output'}: expected a file that can be read or written, found: {error.strerror}"
+        message = f"expected files that can be read and written, found: {error}"
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
