@@ -179,6 +179,16 @@ class TestDownload:
                 data.mnist(tmp_path / "data", mirrors=[f"http://127.0.0.1:{silent.getsockname()[1]}/"])
             assert time.monotonic() - start < 3
 
+    def test_a_mirror_whose_name_is_looked_up_for_ever_is_given_up(self, small_mnist, tmp_path, monkeypatch):
+        released = threading.Event()
+        monkeypatch.setattr(data, "ANSWER_TIMEOUT", 0.3)
+        monkeypatch.setattr(data.urllib.request, "urlopen", lambda *args, **kwargs: released.wait(30))
+        start = time.monotonic()
+        with pytest.raises(data.MnistUnavailable, match=r"no answer in 0\.3 s"):
+            data.mnist(tmp_path / "data", mirrors=["http://localhost/"])
+        assert time.monotonic() - start < 3
+        released.set()
+
     def test_a_mirror_that_stalls_is_given_up(self, small_mnist, tmp_path, monkeypatch):
         class Stalling(QuietHandler):
             def do_GET(self):

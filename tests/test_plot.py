@@ -32,8 +32,9 @@ def test_same_bytes_and_the_originals_size(draw, size):
 
 @pytest.mark.parametrize(("draw", "size"), PICTURES.values(), ids=PICTURES.keys())
 def test_a_title_stands_as_it_is_given(draw, size):
-    figure = draw("rendered digits, $5 (not MNIST)")
-    assert figure.get_suptitle() == "rendered digits, $5 (not MNIST)"
+    title = r"a folder's name $\may be anything$"          # read as a formula it would be an error
+    figure = draw(title)
+    assert figure.get_suptitle() == title
     plot.png(figure)
 
 

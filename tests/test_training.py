@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.test_oracle import ORACLE_DIR
-from vae_graph import checkpoints, training
+from vae_graph import checkpoints, evaluation, training
 
 SETTINGS = training.Settings(n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, num_epoch=4, batch_size=50,
                              learning_rate=1e-2, seed=7, checkpoint_every=2)
@@ -77,6 +77,19 @@ def test_a_resumed_run_draws_new_noise(digits, tmp_path):
     train(digits, tmp_path, num_epoch=1, learning_rate=1e-30)
     _, history = train(digits, tmp_path, num_epoch=2, learning_rate=1e-30)
     assert history["Recon_error"][0] != history["Recon_error"][1]
+
+
+def test_errors_of_an_epoch_are_means_with_dropout_as_set(digits, tmp_path):
+    """With a learning rate too small to move a weight, an epoch measures the network it began with."""
+    images = digits.train.images[:200]                      # four full batches
+    history = {}
+    for keep_prob in (1.0, 0.6):
+        prefix, history[keep_prob] = train(digits, tmp_path / str(keep_prob), num_epoch=1, learning_rate=1e-30,
+                                           keep_prob=keep_prob)
+    measured = evaluation.measure_errors(prefix, images, seed=0)
+    assert history[1.0]["Recon_error"][0] == pytest.approx(measured.Recon_error, rel=1e-3)
+    assert history[1.0]["Regularization_error"][0] == pytest.approx(measured.Regularization_error, rel=1e-5)
+    assert history[0.6]["Regularization_error"][0] > 1.1 * measured.Regularization_error
 
 
 def test_a_finished_run_is_left_as_it_is(digits, tmp_path, capsys):
