@@ -158,6 +158,8 @@ class TestWithoutMnist:
     def test_rendered_needs_no_mnist(self, no_mnist, few_rendered_digits, capsys):
         assert run_mnist.main(["--dataset", "rendered", *SMALL]) == 0
         assert "THIS IS NOT MNIST" not in capsys.readouterr().out
+        assert {path.name for path in Path("figures").iterdir()} == {"rendered"}
+        assert {path.name for path in Path("checkpoints").iterdir()} == {"rendered"}
 
 
 def one_line_error(capsys):
@@ -205,6 +207,17 @@ def test_a_folder_that_cannot_be_written_is_known_before_training(in_tmp, flag, 
     (in_tmp / "file").touch()
     assert run_mnist.main(["--dataset", "other", *SMALL, flag, "file"]) == 2
     assert one_line_error(capsys).startswith(f"{flag}: expected a folder that can be written, found ")
+
+
+def test_a_read_only_folder_is_known_before_training(in_tmp, monkeypatch, capsys):
+    def read_only(dir):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(run_mnist.tempfile, "TemporaryFile", read_only)
+    assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
+    folder = Path("checkpoints", "other")
+    assert one_line_error(capsys) == (
+        f"--checkpoint_dir: expected a folder that can be written, found {folder}: Read-only file system")
 
 
 def test_a_batch_too_large_is_one_line(in_tmp, capsys):
