@@ -181,7 +181,7 @@ FRACTIONS = ("learning_rate", "decay_rate", "keep_prob")
     *((flag, value) for flag in FRACTIONS for value in ("0", "-0.1", "1.01", "ten", "", "nan", "inf", "1e400"))])
 def test_a_flag_out_of_range_is_one_line(flag, value, capsys):
     with pytest.raises(SystemExit) as exit:
-        run_mnist.main([f"--{flag}", value])
+        run_mnist.parse_flags([f"--{flag}", value])
     assert exit.value.code == 2
     error = one_line_error(capsys)
     assert error.startswith(f"argument --{flag}: expected a ")
@@ -197,7 +197,7 @@ def test_a_flag_out_of_range_is_one_line(flag, value, capsys):
 ])
 def test_a_wrong_flag_is_one_line(flags, expected, capsys):
     with pytest.raises(SystemExit) as exit:
-        run_mnist.main(flags)
+        run_mnist.parse_flags(flags)
     assert exit.value.code == 2
     assert one_line_error(capsys).startswith(expected)
 
@@ -233,7 +233,7 @@ def test_a_spoiled_data_file_is_one_line(in_tmp, idx_folder, capsys):
 
 def test_help_names_every_flag_with_its_default(capsys):
     with pytest.raises(SystemExit) as exit:
-        run_mnist.main(["--help"])
+        run_mnist.parse_flags(["--help"])
     assert exit.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for flag, default in (("--keep_prob X", "0.6"), ("--num_epoch N", "200"), ("--learning_rate X", "0.0001"),
