@@ -95,7 +95,7 @@ def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
 
     with tf.Graph().as_default():
         # A resumed run draws new noise, not that of the first epochs again.
-        tf.set_random_seed(int(np.random.SeedSequence([settings.seed, first_epoch]).generate_state(1)[0]))
+        tf.set_random_seed(settings.seed + first_epoch)
         graph = training_graph(images.shape[1], settings)
         saver = tf.train.Saver(save_relative_paths=True)
         initializer = tf.global_variables_initializer()
