@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         message = f"expected files that can be read and written, found: {error}"
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("\nstopped; the same command, without --restart, goes on from the last checkpoint", file=sys.stderr)
         return 130
     print(f"run_mnist.py: error: {message}", file=sys.stderr)
     return 2
@@ -145,13 +145,14 @@ def fraction(text: str) -> float:
 def run(flags: argparse.Namespace) -> None:
     """The whole job, in its order: data, training, test, pictures."""
     data_set, subfolder = load_data(flags)
-    title = "" if data_set.name == "MNIST" else f"{data_set.name} (not MNIST)"
+    title = f"{data_set.name} (not MNIST)" if subfolder else ""
     checkpoint_dir = writable_folder("--checkpoint_dir", flags.checkpoint_dir / subfolder)
     figures_dir = writable_folder("--figures_dir", flags.figures_dir / subfolder)
     if flags.restart and (earlier := checkpoints.set_aside(checkpoint_dir)):
         print(f"the earlier run is now in {earlier}")
 
-    print(f"{data_set.name}: {len(data_set.train.images)} images to train on, {len(data_set.test.images)} to test on")
+    print(f"{title or 'MNIST'}: {len(data_set.train.images)} images to train on, "
+          f"{len(data_set.test.images)} to test on")
     settings = Settings(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Settings)})
     prefix, history = training.train(
         data_set.train.images, data_set.sha256, settings, checkpoint_dir,
@@ -161,7 +162,7 @@ def run(flags: argparse.Namespace) -> None:
     checkpoints.write_whole(figures_dir / "training_curve.png", plot.png(plot.training_curve(history, title)))
     checkpoints.write_whole(figures_dir / "run.json", record(flags, data_set, history, errors))
     print(f"""\
-Test set of {title or "MNIST"}, mean of {errors.draws} noise draws, nats an image:
+Test set of {title or 'MNIST'}, mean of {errors.draws} noise draws, nats an image:
   Recon_error          {errors.Recon_error:10.4f}
   Regularization_error {errors.Regularization_error:10.4f}
   ELBO                 {errors.ELBO:10.4f}   (standard deviation {errors.ELBO_sd:.4f})

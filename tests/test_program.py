@@ -37,7 +37,7 @@ def test_the_whole_job_in_its_own_process(in_tmp):
     done = subprocess.run(**command("--dataset", "other", *SMALL))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "small digits: 220 images to train on, 60 to test on"
+    assert lines[0] == "small digits (not MNIST): 220 images to train on, 60 to test on"
     assert [line.split()[:2] for line in lines[1:3]] == [["Epoch:", "0"], ["Epoch:", "1"]]
     assert lines[3] == "Test set of small digits (not MNIST), mean of 10 noise draws, nats an image:"
     assert not set(done.stdout) & set("\r\b\x1b")          # no progress bar in a log
@@ -69,7 +69,7 @@ def test_ctrl_c_and_on_again(in_tmp, capsys):
         while not process.stdout.readline().startswith("Epoch:  1"):
             assert process.poll() is None, process.stderr.read()
         process.send_signal(signal.SIGINT)
-        assert "stopped; the same command goes on from the last checkpoint" in process.communicate()[1]
+        assert "stopped; the same command, without --restart, goes on" in process.communicate()[1]
         assert process.returncode == 130
     assert run_mnist.main(["--dataset", "other", *SMALL]) == 0
     assert "going on from" in capsys.readouterr().out
@@ -93,6 +93,12 @@ def test_the_bar_is_for_terminals(in_tmp):
     text = output.decode()
     assert "8/8" in text                                    # steps done of steps in all
     assert "\r\x1b[KEpoch:  1 " in text
+
+
+def test_a_folder_called_mnist_makes_no_mnist(in_tmp, idx_folder, capsys):
+    idx_folder.rename(in_tmp / "MNIST")
+    assert run_mnist.main(["--dataset", "other", "--data_dir", "MNIST", *SMALL]) == 0
+    assert "Test set of MNIST (not MNIST), " in capsys.readouterr().out
 
 
 def test_same_seed_same_pictures(in_tmp):

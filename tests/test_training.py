@@ -148,7 +148,9 @@ def test_goes_on_from_the_originals_checkpoint(digits, tmp_path):
     assert checkpoints.read_variables(prefix)["Variable"] == 20 + 4
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"settings": {}}', "\xff"])
+@pytest.mark.parametrize("content", [
+    "", "[]", "\xff", '{"settings": {}}', '{"settings": [], "data": {}, "errors": {}}',
+    '{"settings": {"n_zz": 2}, "data": {}, "errors": {}}'])
 def test_a_spoiled_run_file_is_named(digits, tmp_path, content):
     train(digits, tmp_path, num_epoch=1)
     (tmp_path / "run.json").write_text(content, encoding="latin-1")

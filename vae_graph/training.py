@@ -88,7 +88,9 @@ def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
     if settings.batch_size > len(images):
         raise SettingsError(f"--batch_size: expected at most {len(images)}, the number of training images, "
                             f"found {settings.batch_size}")
-    newest, history = _point_to_resume(folder, settings, data_sha256)
+    history: dict[str, list] = {name: [] for name in ("epoch", *ERROR_NAMES)}
+    run = {"settings": dataclasses.asdict(settings), "data": data_sha256, "errors": history}
+    newest = _point_to_resume(folder, run)
     first_epoch = newest.epoch + 1 if newest else 0
     prefix = newest.prefix if newest else ""
     n_batches = len(images) // settings.batch_size
@@ -124,69 +126,66 @@ def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                     history[name].append(value)
 
                 if epoch % settings.checkpoint_every == 0 or epoch == settings.num_epoch - 1:
-                    _write_run(folder, settings, data_sha256, history)
+                    checkpoints.write_whole(folder / RUN_FILE, json.dumps(run, indent=1).encode())
                     prefix = checkpoints.save(session, saver, folder, epoch)
                     at_checkpoint(prefix)
 
     return prefix, history
 
 
-def _point_to_resume(folder: Path, settings: Settings, data_sha256: dict[str, str]
-                     ) -> tuple[checkpoints.Checkpoint | None, dict[str, list]]:
-    """The checkpoint to go on from and the errors of the epochs before it, after a look at what has changed."""
+def _point_to_resume(folder: Path, run: dict) -> checkpoints.Checkpoint | None:
+    """The checkpoint to go on from, if any; the errors of the epochs before it are put into `run`."""
     newest, problems = checkpoints.newest_whole(folder)
     for problem in problems:
         print(f"skipped: {problem}")
-    history: dict[str, list] = {name: [] for name in ("epoch", *ERROR_NAMES)}
     if newest is None:
-        return None, history
+        return None
 
     # Checkpoints of the original have no run file beside them; their sizes still tell something.
-    before = {name: size for name, size in dataclasses.asdict(newest.sizes).items() if name != "n_input"}
-    run = _read_run(folder / RUN_FILE)
-    if run:
-        before |= run["settings"]
-        _refuse_other_data(folder, run["data"], data_sha256)
-        n_done = sum(epoch <= newest.epoch for epoch in run["errors"]["epoch"])
-        history = {name: column[:n_done] for name, column in run["errors"].items()}
-    _refuse_other_settings(folder, before, dataclasses.asdict(settings))
+    settings = {name: size for name, size in dataclasses.asdict(newest.sizes).items() if name != "n_input"}
+    if before := _read_run(folder / RUN_FILE, like=run):
+        settings = before["settings"]
+        _refuse_other_data(folder, before["data"], run["data"])
+        n_done = sum(epoch <= newest.epoch for epoch in before["errors"]["epoch"])
+        for name, column in before["errors"].items():
+            run["errors"][name] += column[:n_done]
+    _refuse_other_settings(folder, settings, run["settings"])
 
-    if newest.epoch + 1 < settings.num_epoch:
-        print(f"going on from {newest.prefix}, epoch {newest.epoch + 1} of {settings.num_epoch}")
+    num_epoch = run["settings"]["num_epoch"]
+    if newest.epoch + 1 < num_epoch:
+        print(f"going on from {newest.prefix}, epoch {newest.epoch + 1} of {num_epoch}")
     else:
-        print(f"{newest.prefix} has {newest.epoch + 1} epochs: none of the {settings.num_epoch} is left to train")
-    return newest, history
+        print(f"{newest.prefix} has {newest.epoch + 1} epochs: none of the {num_epoch} is left to train")
+    return newest
 
 
 def _refuse_other_settings(folder: Path, before: dict, now: dict) -> None:
     for name, value in before.items():
         if name not in FREE_TO_CHANGE and now[name] != value:
             raise SettingsError(f"--{name}: expected {value} as in the run in {folder}, found {now[name]}; go on with "
-                                  f"--{name} {value}, begin anew with --restart, or name another --checkpoint_dir")
+                                f"--{name} {value}, begin anew with --restart, or name another --checkpoint_dir")
 
 
 def _refuse_other_data(folder: Path, before: dict[str, str], now: dict[str, str]) -> None:
     for name, digest in before.items():
         if now[name] != digest:
             raise SettingsError(f"--dataset: expected the data of the run in {folder} ({name} with SHA-256 {digest}), "
-                                  f"found {now[name]}; begin anew with --restart, or name another --checkpoint_dir")
+                                f"found {now[name]}; begin anew with --restart, or name another --checkpoint_dir")
 
 
-def _write_run(folder: Path, settings: Settings, data_sha256: dict[str, str], history: dict[str, list]) -> None:
-    run = {"settings": dataclasses.asdict(settings), "data": data_sha256, "errors": history}
-    checkpoints.write_whole(folder / RUN_FILE, json.dumps(run, indent=1).encode())
-
-
-def _read_run(path: Path) -> dict | None:
+def _read_run(path: Path, like: dict) -> dict | None:
+    """The record of a run, its parts with the same names in them as those of `like`; None where there is none."""
     try:
         run = json.loads(path.read_bytes())
-        return {key: run[key] for key in ("settings", "data", "errors")}
+        if all(run[part].keys() == like[part].keys() for part in like):
+            return run
+        found = "other names in it"
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise checkpoints.CheckpointError(
-            f"{path}: expected the record that this program writes, found {error!r}; remove the file to go on "
-            "without the errors of the epochs before") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        found = repr(error)
+    raise checkpoints.CheckpointError(f"{path}: expected the record that this program writes, found {found}; remove "
+                                      "the file to go on without the errors of the epochs before")
 
 
 def _print_epoch(epoch: int, errors: np.ndarray) -> None:
