@@ -200,11 +200,12 @@ def writable_folder(flag: str, folder: Path) -> Path:
 def draw_results(prefix: str, test: data.Split, seed: int, folder: Path, title: str) -> None:
     """The three pictures of a checkpoint, as the original draws them after its training."""
     results = evaluation.results(prefix, test.images, seed)
+    plane_title = "\n".join(filter(None, (title, results.plane)))
     figures = {
         "result1_reconstruction.png": plot.reconstruction(
             test.images[:len(results.reconstructions)], results.reconstructions, title),
-        "result2_latent.png": plot.latent(results.codes, test.labels.argmax(1), results.axis_names, title),
-        "result3_manifold.png": plot.manifold(results.manifold, evaluation.GRID[-1], results.axis_names, title),
+        "result2_latent.png": plot.latent(results.codes, test.labels.argmax(1), results.axis_names, plane_title),
+        "result3_manifold.png": plot.manifold(results.manifold, evaluation.GRID[-1], results.axis_names, plane_title),
     }
     for name, figure in figures.items():
         checkpoints.write_whole(folder / name, plot.png(figure))

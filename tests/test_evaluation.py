@@ -67,6 +67,7 @@ def test_codes_are_samples_and_images_their_reconstructions(digits, weights):
     assert results.reconstructions.shape == (5, 784)
     np.testing.assert_allclose(results.reconstructions, decode(weights, results.codes[:5]), atol=1e-5)
     assert results.axis_names == ("z1", "z2")
+    assert results.plane == ""
 
 
 class TestLatentPlane:
@@ -98,7 +99,8 @@ def test_pictures_of_other_latent_sizes(digits, tmp_path, n_z):
     results = evaluation.results(prefix, digits.test.images, seed=0)
     assert results.codes.shape == (60, 2)
     assert results.manifold.shape == (20, 20, 784)
-    assert results.axis_names == (f"principal component 1 of {n_z}", f"principal component 2 of {n_z}")
+    assert results.axis_names == ("principal component 1", "principal component 2")
+    assert results.plane == f"the plane of the first two principal components of z, n_z = {n_z}"
 
 
 def test_a_missing_checkpoint_is_named(digits, tmp_path):

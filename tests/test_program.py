@@ -108,6 +108,15 @@ def test_same_seed_same_pictures(in_tmp):
         assert (in_tmp / "a" / "other" / name).read_bytes() == (in_tmp / "b" / "other" / name).read_bytes()
 
 
+def test_the_titles_name_the_data_and_the_plane(in_tmp, monkeypatch):
+    titles = []
+    png = run_mnist.plot.png
+    monkeypatch.setattr(run_mnist.plot, "png", lambda figure: titles.append(figure.get_suptitle()) or png(figure))
+    assert run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "1", "--n_z", "3"]) == 0
+    data_set, plane = "small digits (not MNIST)", "the plane of the first two principal components of z, n_z = 3"
+    assert titles == [data_set, f"{data_set}\n{plane}", f"{data_set}\n{plane}", data_set]
+
+
 def test_pictures_can_be_watched_as_they_come(in_tmp, monkeypatch):
     drawn = []
     monkeypatch.setattr(run_mnist, "draw_results", lambda prefix, *rest: drawn.append(Path(prefix).name))

@@ -36,6 +36,7 @@ class Results:
     codes: np.ndarray                # float32 [n, 2]: a sample of z for each test image, not its mean
     manifold: np.ndarray             # float32 [20, 20, n_input]: rows from z2 = 2 down, columns from z1 = -2 up
     axis_names: tuple[str, str]
+    plane: str                       # which plane of latent space is shown; empty if it is all of it
 
 
 class Model(NamedTuple):
@@ -104,7 +105,8 @@ def results(prefix: str, images: np.ndarray, seed: int) -> Results:
         reconstructions=runs[0][1][:N_SHOWN],
         codes=(codes - origin) @ axes.T,
         manifold=manifold.reshape(len(GRID), len(GRID), -1),
-        axis_names=("z1", "z2") if n_z == 2 else (f"principal component 1 of {n_z}", f"principal component 2 of {n_z}"))
+        axis_names=("z1", "z2") if n_z == 2 else ("principal component 1", "principal component 2"),
+        plane="" if n_z == 2 else f"the plane of the first two principal components of z, n_z = {n_z}")
 
 
 def latent_plane(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
