@@ -1,5 +1,6 @@
 """`run_mnist.py` as a person meets it: its flags, its folders, its output, its errors."""
 
+import contextlib
 import json
 import os
 import signal
@@ -77,19 +78,15 @@ def test_ctrl_c_and_on_again(in_tmp, capsys):
 
 def test_the_bar_is_for_terminals(in_tmp):
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
-    output = bytearray()
-
-    def read(fd):
-        chunk = os.read(fd, 4096)
-        output.extend(chunk)
-        return chunk
-
-    stdout, sys.stdout = sys.stdout, sys.__stdout__
-    try:
-        status = pty.spawn(command("--dataset", "other", *SMALL)["args"], read)
-    finally:
-        sys.stdout = stdout
-    assert os.waitstatus_to_exitcode(status) == 0
+    terminal, program_end = pty.openpty()
+    with subprocess.Popen(**command("--dataset", "other", *SMALL) | {"stdout": program_end}) as process:
+        os.close(program_end)
+        output = bytearray()
+        with contextlib.suppress(OSError):                  # how Linux says that the other end was closed
+            while chunk := os.read(terminal, 4096):
+                output += chunk
+        assert process.wait() == 0, process.stderr.read()
+    os.close(terminal)
     text = output.decode()
     assert "8/8" in text                                    # steps done of steps in all
     assert "\r\x1b[KEpoch:  1 " in text
