@@ -111,13 +111,13 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     files.add_argument("--dataset", choices=("auto", "mnist", "rendered", "other"), default="auto",
                        help="auto: MNIST, or rendered digits where it cannot be had; mnist: MNIST or an error; "
                             "rendered: digits drawn from fonts; other: your own data in MNIST's format")
-    files.add_argument("--data_dir", metavar="DIR", default=argparse.SUPPRESS,
+    files.add_argument("--data_dir", type=folder, metavar="DIR", default=argparse.SUPPRESS,
                        help="where the four .gz files are, or are downloaded to (default: $MNIST_DIR, else data)")
-    files.add_argument("--checkpoint_dir", type=Path, default=Path("checkpoints"), metavar="DIR",
+    files.add_argument("--checkpoint_dir", type=folder, default=Path("checkpoints"), metavar="DIR",
                        help="where the checkpoints parameter<epoch>.ckpt are")
     files.add_argument("--checkpoint_every", type=whole(1, 1_000_000), default=Settings.checkpoint_every, metavar="N",
                        help="epochs from a checkpoint to the next; the pictures are redrawn at each")
-    files.add_argument("--figures_dir", type=Path, default=Path("figures"), metavar="DIR",
+    files.add_argument("--figures_dir", type=folder, default=Path("figures"), metavar="DIR",
                        help="where the pictures and run.json go")
     files.add_argument("--restart", action="store_true", default=argparse.SUPPRESS,
                        help="begin anew; the earlier run's checkpoints are moved into a folder among the new ones")
@@ -140,6 +140,13 @@ def fraction(text: str) -> float:
         if 0 < float(text) <= 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"expected a number over 0 and at most 1, found {text!r}")
+
+
+def folder(text: str) -> Path:
+    """An argument type: a folder, there already or to be made."""
+    if text:
+        return Path(text)
+    raise argparse.ArgumentTypeError(f"expected the name of a folder, found {text!r}")
 
 
 def run(flags: argparse.Namespace) -> None:
@@ -172,32 +179,32 @@ The checkpoint is {prefix}; the pictures and run.json are in {figures_dir}""")
 
 def load_data(flags: argparse.Namespace) -> tuple[data.DataSet, str]:
     """The data set that the flags ask for, and the folder that keeps its results apart from MNIST's."""
-    folder = data.data_folder(flags.data_dir)
+    data_folder = data.data_folder(flags.data_dir)
     if flags.dataset == "rendered":
         return data.rendered_digits(), "rendered"
     if flags.dataset == "other":
-        return data.other(folder), "other"
+        return data.other(data_folder), "other"
     try:
-        return data.mnist(folder), ""
+        return data.mnist(data_folder), ""
     except data.MnistUnavailable as reason:
         if flags.dataset == "mnist":
             raise
-        print(NO_MNIST.format(line="*" * 100, folder=folder, reason=reason))
+        print(NO_MNIST.format(line="*" * 100, folder=data_folder, reason=reason))
         return data.rendered_digits(), "rendered"
 
 
-def writable_folder(flag: str, folder: Path) -> Path:
+def writable_folder(flag: str, path: Path) -> Path:
     """Make the folder and try to write in it now, not after a quarter of an hour of training."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
     except OSError as error:
         raise training.SettingsError(
-            f"{flag}: expected a folder that can be written, found {folder}: {error.strerror}") from None
+            f"{flag}: expected a folder that can be written, found {path}: {error.strerror}") from None
 
 
-def draw_results(prefix: str, test: data.Split, seed: int, folder: Path, title: str) -> None:
+def draw_results(prefix: str, test: data.Split, seed: int, figures_dir: Path, title: str) -> None:
     """The three pictures of a checkpoint, as the original draws them after its training."""
     results = evaluation.results(prefix, test.images, seed)
     plane_title = "\n".join(filter(None, (title, results.plane)))
@@ -208,7 +215,7 @@ def draw_results(prefix: str, test: data.Split, seed: int, folder: Path, title: 
         "result3_manifold.png": plot.manifold(results.manifold, evaluation.GRID[-1], results.axis_names, plane_title),
     }
     for name, figure in figures.items():
-        checkpoints.write_whole(folder / name, plot.png(figure))
+        checkpoints.write_whole(figures_dir / name, plot.png(figure))
 
 
 def record(flags: argparse.Namespace, data_set: data.DataSet, history: dict[str, list],

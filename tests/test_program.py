@@ -205,6 +205,9 @@ def test_a_flag_out_of_range_is_one_line(flag, value, capsys):
     (["--n_zz", "3"], "unrecognized arguments: --n_zz 3"),
     (["--num_ep", "3"], "unrecognized arguments: --num_ep 3"),
     (["--seed"], "argument --seed: expected one argument"),
+    (["--data_dir", ""], "argument --data_dir: expected the name of a folder, found ''"),
+    (["--checkpoint_dir="], "argument --checkpoint_dir: expected the name of a folder, found ''"),
+    (["--figures_dir", ""], "argument --figures_dir: expected the name of a folder, found ''"),
     (["surplus"], "unrecognized arguments: surplus"),
 ])
 def test_a_wrong_flag_is_one_line(flags, expected, capsys):

@@ -87,7 +87,7 @@ class DataSet:
     sha256: dict[str, str]
 
 
-def data_folder(data_dir: str | None = None) -> Path:
+def data_folder(data_dir: str | Path | None = None) -> Path:
     """Where the four files are looked for: `data_dir`, else $MNIST_DIR, else `data`."""
     return Path(data_dir or os.environ.get("MNIST_DIR") or "data")
 
