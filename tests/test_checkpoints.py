@@ -1,5 +1,6 @@
 """Checkpoints are the original's files, and a broken one is known before it is used."""
 
+import os
 import shutil
 
 import numpy as np
@@ -107,6 +108,19 @@ def test_a_run_set_aside_loses_nothing(folder):
     assert checkpoints.set_aside(folder) is None
     save_training_graph(folder, 0)
     assert checkpoints.set_aside(folder) != earlier
+    shutil.rmtree(earlier)                                  # the number that is free is not always the next
+    save_training_graph(folder, 0)
+    assert checkpoints.set_aside(folder) == earlier
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
+def test_a_file_may_be_read_by_whom_the_umask_allows(tmp_path):
+    before = os.umask(0o022)
+    try:
+        checkpoints.write_whole(tmp_path / "picture.png", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "picture.png").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -114,6 +114,12 @@ def test_the_titles_name_the_data_and_the_plane(in_tmp, monkeypatch):
     assert titles == [data_set, f"{data_set}\n{plane}", f"{data_set}\n{plane}", data_set]
 
 
+def test_checkpoints_and_pictures_may_share_a_folder(in_tmp, capsys):
+    flags = ["--dataset", "other", *SMALL, "--checkpoint_dir", "one", "--figures_dir", "one"]
+    assert [run_mnist.main(flags), run_mnist.main([*flags, "--num_epoch", "3"])] == [0, 0]
+    assert json.loads((in_tmp / "one" / "other" / "run.json").read_text())["training"]["epoch"] == [0, 1, 2]
+
+
 def test_pictures_can_be_watched_as_they_come(in_tmp, monkeypatch):
     drawn = []
     monkeypatch.setattr(run_mnist, "draw_results", lambda prefix, *rest: drawn.append(Path(prefix).name))

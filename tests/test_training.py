@@ -139,7 +139,7 @@ def test_a_batch_larger_than_the_data_is_refused(digits, tmp_path):
 
 
 def test_goes_on_from_the_originals_checkpoint(digits, tmp_path):
-    """One written by TensorFlow 1.4.0, with no run file beside it: Adam's slots and the step go on too."""
+    """One written by TensorFlow 1.4.0, with no resume file beside it: Adam's slots and the step go on too."""
     shutil.copytree(ORACLE_DIR, tmp_path / "old")
     with pytest.raises(training.SettingsError, match=r"--n_hidden_encoder: expected 16 .*, found 20"):
         train(digits, tmp_path / "old", num_epoch=22, n_hidden_encoder=20)
@@ -151,8 +151,9 @@ def test_goes_on_from_the_originals_checkpoint(digits, tmp_path):
 @pytest.mark.parametrize("content", [
     "", "[]", "\xff", '{"settings": {}}', '{"settings": [], "data": {}, "errors": {}}',
     '{"settings": {"n_zz": 2}, "data": {}, "errors": {}}'])
-def test_a_spoiled_run_file_is_named(digits, tmp_path, content):
+def test_a_spoiled_resume_file_is_named(digits, tmp_path, content):
     train(digits, tmp_path, num_epoch=1)
-    (tmp_path / "run.json").write_text(content, encoding="latin-1")
-    with pytest.raises(checkpoints.CheckpointError, match=r"run\.json: expected the record that this program writes"):
+    (tmp_path / "resume.json").write_text(content, encoding="latin-1")
+    expected = r"resume\.json: expected the record that this program writes"
+    with pytest.raises(checkpoints.CheckpointError, match=expected):
         train(digits, tmp_path)

@@ -6,9 +6,9 @@ under the original's names, so that TensorFlow 1.x restores ours and we restore 
 is written: restoring does not need one, and one from this TensorFlow no 1.x could read.
 """
 
+import itertools
 import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import tensorflow.compat.v1 as tf
 
 FILE_NAME = "parameter{epoch}.ckpt"
 INDEX_FILE = re.compile(r"parameter(\d+)\.ckpt\.index")
+RESUME_FILE = "resume.json"      # beside the checkpoints: what a resumed run needs and the 39 variables do not hold
 
 
 class CheckpointError(ValueError):
@@ -133,12 +134,11 @@ def set_aside(folder: Path) -> Path | None:
     Returns:
         The new folder, or None where there was nothing to move.
     """
-    files = [path for path in folder.iterdir()
-             if path.is_file() and (path.name in ("checkpoint", "run.json") or path.name.startswith("parameter"))]
+    files = [path for pattern in ("parameter*.ckpt*", "checkpoint", RESUME_FILE) for path in folder.glob(pattern)]
     if not files:
         return None
-    n_earlier = len(list(folder.glob("earlier-*")))
-    earlier = folder / f"earlier-{n_earlier + 1}"
+    candidates = (folder / f"earlier-{number}" for number in itertools.count(1))
+    earlier = next(candidate for candidate in candidates if not candidate.exists())
     earlier.mkdir()
     for path in files:
         path.rename(earlier / path.name)
@@ -147,13 +147,12 @@ def set_aside(folder: Path) -> Path | None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it appears whole under its name or not at all."""
-    handle, holding = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    holding = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        holding.write_bytes(content)
         os.replace(holding, path)
     except BaseException:
-        os.unlink(holding)
+        holding.unlink(missing_ok=True)
         raise
 
 

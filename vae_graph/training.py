@@ -15,7 +15,6 @@ from vae_graph import checkpoints
 from vae_graph.model import Variational_autoencoder
 
 ERROR_NAMES = ("Recon_error", "Regularization_error", "ELBO")
-RUN_FILE = "run.json"        # what a resumed run needs and the 39 variables do not hold
 FREE_TO_CHANGE = {"num_epoch", "checkpoint_every"}
 
 
@@ -126,7 +125,7 @@ def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                     history[name].append(value)
 
                 if epoch % settings.checkpoint_every == 0 or epoch == settings.num_epoch - 1:
-                    checkpoints.write_whole(folder / RUN_FILE, json.dumps(run, indent=1).encode())
+                    checkpoints.write_whole(folder / checkpoints.RESUME_FILE, json.dumps(run, indent=1).encode())
                     prefix = checkpoints.save(session, saver, folder, epoch)
                     at_checkpoint(prefix)
 
@@ -141,9 +140,9 @@ def _point_to_resume(folder: Path, run: dict) -> checkpoints.Checkpoint | None:
     if newest is None:
         return None
 
-    # Checkpoints of the original have no run file beside them; their sizes still tell something.
+    # Checkpoints of the original have no resume file beside them; their sizes still tell something.
     settings = {name: size for name, size in dataclasses.asdict(newest.sizes).items() if name != "n_input"}
-    if before := _read_run(folder / RUN_FILE, like=run):
+    if before := _read_run(folder / checkpoints.RESUME_FILE, like=run):
         settings = before["settings"]
         _refuse_other_data(folder, before["data"], run["data"])
         n_done = sum(epoch <= newest.epoch for epoch in before["errors"]["epoch"])
