@@ -32,21 +32,20 @@ MAX_ITEMS = 1_000_000        # more than any data set in this format holds; boun
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One of MNIST's four files: its name, the shape of an item, how many items, and its content's SHA-256."""
+    """One of MNIST's four files: its name, the shape of an item, and its uncompressed content's SHA-256."""
 
     name: str
     item_shape: tuple[int, ...]
-    count: int
     sha256: str
 
 
-TRAIN_IMAGES = IdxFile("train-images-idx3-ubyte.gz", IMAGE_SHAPE, 60_000,
+TRAIN_IMAGES = IdxFile("train-images-idx3-ubyte.gz", IMAGE_SHAPE,
                        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db")
-TRAIN_LABELS = IdxFile("train-labels-idx1-ubyte.gz", (), 60_000,
+TRAIN_LABELS = IdxFile("train-labels-idx1-ubyte.gz", (),
                        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5")
-TEST_IMAGES = IdxFile("t10k-images-idx3-ubyte.gz", IMAGE_SHAPE, 10_000,
+TEST_IMAGES = IdxFile("t10k-images-idx3-ubyte.gz", IMAGE_SHAPE,
                       "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7")
-TEST_LABELS = IdxFile("t10k-labels-idx1-ubyte.gz", (), 10_000,
+TEST_LABELS = IdxFile("t10k-labels-idx1-ubyte.gz", (),
                       "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2")
 FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
@@ -157,13 +156,10 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     Raises:
         DataError: no such file, not gzip, truncated, or not the IDX file that was expected.
     """
-    n_dimensions = 1 + len(item_shape)
-    header_size = 4 + 4 * n_dimensions
     item_size = int(np.prod(item_shape))
     try:
         with gzip.open(path) as file:
-            header = file.read(header_size)
-            count = _check_header(path, header, item_shape)
+            header, count = _read_header(path, file, item_shape)
             # One byte more than announced is asked for, to see a file that is too long.
             body = file.read(count * item_size + 1)
     except FileNotFoundError:
@@ -182,11 +178,13 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     return items.reshape(count, item_size) if item_shape else items, hashlib.sha256(header + body).hexdigest()
 
 
-def _check_header(path: Path, header: bytes, item_shape: tuple[int, ...]) -> int:
-    """The number of items that an IDX header announces, once everything else in it is as expected."""
+def _read_header(path: Path, file: gzip.GzipFile, item_shape: tuple[int, ...]) -> tuple[bytes, int]:
+    """An IDX header and the number of items that it announces, once everything else in it is as expected."""
     n_dimensions = 1 + len(item_shape)
-    if len(header) < 4 + 4 * n_dimensions:
-        raise DataError(f"{path}: expected an IDX header of {4 + 4 * n_dimensions} bytes, found {len(header)} bytes")
+    size = 4 + 4 * n_dimensions
+    header = file.read(size)
+    if len(header) < size:
+        raise DataError(f"{path}: expected an IDX header of {size} bytes, found {len(header)} bytes")
     magic, count, *shape = np.frombuffer(header, ">u4").tolist()
     expected_magic = 0x0800 + n_dimensions               # 08: unsigned bytes
     if magic != expected_magic:
@@ -195,7 +193,7 @@ def _check_header(path: Path, header: bytes, item_shape: tuple[int, ...]) -> int
         raise DataError(f"{path}: expected items of shape {item_shape}, found {tuple(shape)}")
     if not 1 <= count <= MAX_ITEMS:
         raise DataError(f"{path}: expected 1 to {MAX_ITEMS} items, found a header that announces {count}")
-    return count
+    return header, count
 
 
 def _data_set(name: str, contents: dict[IdxFile, tuple[np.ndarray, str]]) -> DataSet:

@@ -20,7 +20,7 @@ FREE_TO_CHANGE = {"num_epoch", "checkpoint_every"}
 
 @dataclass(frozen=True)
 class Settings:
-    """What determines a run, besides its data. The names and defaults are those of the original's flags."""
+    """What determines a run, besides its data. All but the last two are the original's flags, with its defaults."""
 
     n_hidden_encoder: int = 500      # units in each of the encoder's two hidden layers
     n_z: int = 2                     # latent dimensions
