@@ -1,0 +1,124 @@
+"""Checkpoints go to real TensorFlow 1.x and come back: `pytest -m legacy`, a few minutes the first time."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from vae_graph import checkpoints, training
+
+HERE = Path(__file__).parent
+SETTINGS = training.Settings(n_hidden_encoder=32, n_z=2, n_hidden_decoder=24, num_epoch=1, batch_size=20)
+REQUIREMENTS = {
+    ("3.7", "1.15.5"): ("protobuf<3.20", "numpy<1.19"),
+    ("3.6", "1.4.0"): ("protobuf<3.20", "numpy<1.17"),
+}
+OLD_PIP = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": "",
+           "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_QUIET": "1"}
+
+pytestmark = pytest.mark.legacy
+
+
+def interpreter(version):
+    """An old Python of that version, pyenv's or one on the path; None where there is none that runs."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for python in (*sorted(pyenv.glob(f"versions/{version}.*/bin/python")), shutil.which(f"python{version}")):
+        if python and subprocess.run([python, "--version"], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+@pytest.fixture(scope="module", params=REQUIREMENTS, ids=lambda key: f"tensorflow-{key[1]}")
+def old_python(request):
+    """The interpreter of an environment with that TensorFlow; made the first time, kept beside this file."""
+    version, tensorflow = request.param
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no Python {version} on this machine for TensorFlow {tensorflow}")
+    environment = HERE / ".venv" / f"tensorflow-{tensorflow}"
+    finished = environment / "finished"
+    if not finished.exists():
+        subprocess.run([python, "-m", "venv", "--clear", environment], check=True)
+        for packages in (("setuptools<60", "wheel<0.38"),
+                         (f"tensorflow=={tensorflow}", *REQUIREMENTS[request.param])):
+            subprocess.run([environment / "bin" / "pip", "install", *packages], check=True, env=os.environ | OLD_PIP)
+        finished.touch()
+    return tensorflow, environment / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def ours(digits, tmp_path_factory):
+    """A checkpoint of this program."""
+    folder = tmp_path_factory.mktemp("ours")
+    return training.train(digits.train.images, digits.sha256, SETTINGS, folder)[0]
+
+
+@pytest.fixture(scope="module")
+def inputs(digits):
+    noise = np.random.default_rng(0).standard_normal((6, 20, SETTINGS.n_z)).astype(np.float32)
+    return {"x": digits.train.images[:120].reshape(6, 20, 784), "eps": noise}
+
+
+@pytest.fixture(scope="module")
+def theirs(old_python, ours, inputs, tmp_path_factory):
+    """What the old TensorFlow computed, and the prefix of the checkpoint that it wrote."""
+    tensorflow, python = old_python
+    folder = tmp_path_factory.mktemp("theirs")
+    np.savez(folder / "inputs.npz", sizes=[784, 32, 2, 24], **inputs)
+    # Today's TensorFlow leaves a variable in the environment that would tell an old one to be eager.
+    environment = {name: value for name, value in os.environ.items() if name != "TF2_BEHAVIOR"}
+    done = subprocess.run([python, HERE / "original.py", folder / "inputs.npz", ours, folder],
+                          capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "outputs.npz") as outputs:
+        outputs = dict(outputs)
+    assert outputs["tensorflow"] == tensorflow
+    return outputs, str(folder / "parameter1.ckpt")
+
+
+def run_here(prefix, inputs, n_steps):
+    """X_out and errors for the first input, after restoring and `n_steps` steps, and all variables then."""
+    with tf.Graph().as_default() as tf_graph, tf.Session() as session:
+        graph = training.training_graph(784, SETTINGS)
+        tf.train.Saver().restore(session, prefix)
+
+        def run(what, index):
+            return session.run(what, {graph.input_data: inputs["x"][index], "random_normal:0": inputs["eps"][index],
+                                      graph.dropout_rate: 1.0})
+
+        for index in range(1, n_steps + 1):
+            run(graph.train_op, index)
+        X_out, errors = run([tf_graph.get_tensor_by_name("clip_by_value:0"), graph.errors], 0)
+        variables = {v.op.name: value for v, value in zip(
+            tf.global_variables(), session.run(tf.global_variables()), strict=True)}
+    return X_out, errors, variables
+
+
+def test_ours_gives_the_same_there(ours, theirs, inputs):
+    outputs, _ = theirs
+    assert outputs["n_variables"] == 39
+    X_out, errors, _ = run_here(ours, inputs, 0)
+    np.testing.assert_allclose(outputs["X_out_before"], X_out, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(outputs["errors_before"], errors, rtol=1e-5)
+
+
+def test_adam_goes_on_there_as_here(ours, theirs, inputs):
+    _, prefix = theirs
+    _, _, variables = run_here(ours, inputs, 5)
+    saved_there = checkpoints.read_variables(prefix)
+    assert saved_there.keys() == variables.keys()
+    assert saved_there["Variable"] == checkpoints.read_variables(ours)["Variable"] + 5
+    for name, value in saved_there.items():
+        np.testing.assert_allclose(variables[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_theirs_gives_the_same_here(ours, theirs, inputs):
+    outputs, prefix = theirs
+    assert not np.allclose(outputs["X_out_before"], outputs["X_out_after"], rtol=0, atol=1e-4)
+    X_out, errors, _ = run_here(prefix, inputs, 0)
+    np.testing.assert_allclose(X_out, outputs["X_out_after"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(errors, outputs["errors_after"], rtol=1e-5)
