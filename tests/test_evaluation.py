@@ -1,8 +1,11 @@
 """The numbers and arrays of a trained model, checked on a checkpoint of TensorFlow 1.4.0."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from tests.conftest import write_checkpoint
 from tests.test_oracle import ORACLE_DIR
 from vae_graph import checkpoints, evaluation, training
 
@@ -30,7 +33,7 @@ def decode(w, z):
 def test_errors_are_the_means_over_images_and_draws(digits, weights, monkeypatch):
     monkeypatch.setattr(evaluation, "BATCH_SIZE", 25)          # 60 images: two full batches and a smaller one
     X = digits.test.images
-    errors = evaluation.measure_errors(PREFIX, X, seed=0, draws=200)
+    errors = evaluation.evaluate(PREFIX, X, digits.test.digits, seed=0, draws=200)
 
     mean, std = encode(weights, X)
     regularization = 0.5 * (1 - np.log(std**2 + 1e-8) + mean**2 + std**2).sum(1).mean()
@@ -47,7 +50,7 @@ def test_errors_are_the_means_over_images_and_draws(digits, weights, monkeypatch
 
 
 def test_the_seed_is_the_only_randomness(digits):
-    runs = [evaluation.measure_errors(PREFIX, digits.test.images, seed, draws=2) for seed in (1, 1, 2)]
+    runs = [evaluation.evaluate(PREFIX, digits.test.images, digits.test.digits, seed, draws=2) for seed in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
 
 
@@ -105,4 +108,80 @@ def test_pictures_of_other_latent_sizes(digits, tmp_path, n_z):
 
 def test_a_missing_checkpoint_is_named(digits, tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match=r"parameter7.ckpt: expected a whole checkpoint"):
-        evaluation.measure_errors(str(tmp_path / "parameter7.ckpt"), digits.test.images, seed=0)
+        evaluation.evaluate(str(tmp_path / "parameter7.ckpt"), digits.test.images, digits.test.digits)
+
+
+def test_the_bound_is_that_of_burda_et_al(digits, weights, monkeypatch):
+    """Against the densities themselves, each with its constants, on the same noise."""
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 25)
+    X = digits.test.images
+    mean, std = encode(weights, X)
+    noise, expected = np.random.default_rng(3), []
+    for start in range(0, 60, 25):
+        part = slice(start, start + 25)
+        m, s = mean[part], std[part]
+        noise.standard_normal((1, *m.shape))                   # the one draw of the errors
+        eps = noise.standard_normal((7, *m.shape))
+        z = m + s * eps
+        X_out = decode(weights, z)
+        log_p_X = (X[part] * np.log(X_out) + (1 - X[part]) * np.log(1 - X_out)).sum(2)
+        log_p_z = -0.5 * (z**2 + np.log(2 * np.pi)).sum(2)
+        log_q_z = -0.5 * (eps**2 + np.log(2 * np.pi) + 2 * np.log(s)).sum(2)
+        expected.append(np.log(np.exp(log_p_X + log_p_z - log_q_z + 500).mean(0)) - 500)
+
+    measured = evaluation.measure(PREFIX, X, seed=3, draws=1, iwae_samples=7)
+    np.testing.assert_allclose(-measured.negative_IWAE_bound, np.concatenate(expected), rtol=1e-5)
+
+
+def test_more_samples_tighten_the_bound(digits):
+    bounds = [evaluation.evaluate(PREFIX, digits.test.images, digits.test.digits, draws=100, iwae_samples=samples)
+              for samples in (1, 100)]
+    assert bounds[0].negative_IWAE_bound == pytest.approx(bounds[0].true_negative_ELBO, abs=1)
+    assert bounds[1].negative_IWAE_bound < bounds[0].negative_IWAE_bound - 0.1
+
+
+def test_the_memory_of_the_bound_does_not_grow_with_its_samples(digits):
+    def peak(samples):
+        tracemalloc.start()
+        evaluation.measure(PREFIX, digits.test.images, draws=1, iwae_samples=samples)
+        return tracemalloc.get_traced_memory()[1]
+
+    try:
+        peak(2)                                                # what is kept after a first time
+        assert peak(400) < 1.1 * peak(2)
+    finally:
+        tracemalloc.stop()
+
+
+def test_active_units_are_those_whose_means_the_images_move():
+    mean = np.random.default_rng(0).standard_normal((1000, 4)) * np.sqrt([2, 0.02, 0.005, 0]) + 3
+    found = evaluation.summary(evaluation.Measurements(mean, np.ones((2, 1000)), np.ones(1000), None, 0),
+                               np.zeros(1000, int))
+    assert (found.active_units, found.n_z) == (2, 4)
+
+
+def test_each_digit_has_the_means_of_its_own_images():
+    recon = np.array([[1.0, 2.0, 6.0], [3.0, 2.0, 8.0]])
+    measurements = evaluation.Measurements(np.zeros((3, 2)), recon, np.array([4.0, 5.0, 6.0]), np.arange(3.0), 9)
+    found = evaluation.summary(measurements, np.array([7, 1, 7]))
+    assert found.per_digit == {
+        1: {"images": 1, "Recon_error": 2, "Regularization_error": 5, "ELBO": 7, "true_negative_ELBO": 5, "KL": 3,
+            "negative_IWAE_bound": 1},
+        7: {"images": 2, "Recon_error": 4.5, "Regularization_error": 5, "ELBO": 9.5, "true_negative_ELBO": 7.5, "KL": 3,
+            "negative_IWAE_bound": 1}}
+    assert (found.ELBO, found.n_images, found.draws, found.iwae_samples) == (pytest.approx(26 / 3), 3, 2, 9)
+    assert found.ELBO_sd == pytest.approx(np.std([3, 13 / 3], ddof=1))
+
+
+def test_images_of_another_size_are_refused():
+    for function in (evaluation.measure, evaluation.results):
+        with pytest.raises(checkpoints.CheckpointError, match="the data's 100 pixels an image, found one for 784"):
+            function(PREFIX, np.zeros((3, 100), np.float32), seed=0)
+
+
+def test_finite_weights_that_give_no_finite_errors_are_refused(digits, tmp_path):
+    values = checkpoints.read_variables(PREFIX)
+    values["encoder_hidden_1/w1"] = np.full_like(values["encoder_hidden_1/w1"], 1e38)
+    prefix = write_checkpoint(tmp_path / "x", values)
+    with pytest.raises(checkpoints.CheckpointError, match="expected finite errors, found NaN or infinity"):
+        evaluation.measure(prefix, digits.test.images)

@@ -15,10 +15,13 @@ CODES = RANDOM.normal(size=(30, 2))
 DIGITS = np.arange(30) % 10
 MANIFOLD = RANDOM.uniform(0, 1, (20, 20, 784))
 ERRORS = {"epoch": [0, 1], "Recon_error": [5.0, 4.0], "Regularization_error": [1.0, 2.0], "ELBO": [6.0, 6.0]}
+SIDES = [plot.Side("A: old", IMAGES, CODES, MANIFOLD),
+         plot.Side("B: new", 1 - IMAGES, -CODES, 1 - MANIFOLD, ("p", "q"))]
 PICTURES = {
     "reconstruction": (lambda title: plot.reconstruction(IMAGES, IMAGES[::-1], title), (800, 1200)),
     "latent": (lambda title: plot.latent(CODES, DIGITS, title=title), (800, 600)),
     "manifold": (lambda title: plot.manifold(MANIFOLD, 2.0, title=title), (800, 800)),
+    "comparison": (lambda title: plot.comparison(SIDES, IMAGES, DIGITS, 2.0, title), (1300, 1450)),
     "training_curve": (lambda title: plot.training_curve(ERRORS, title), (800, 600)),
 }
 
@@ -66,3 +69,24 @@ def test_manifold_keeps_rows_columns_and_axes():
     assert left + (right - left) / 40 == pytest.approx(-2)
     assert top - (top - bottom) / 40 == pytest.approx(2)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "b")
+
+
+def test_a_comparison_has_a_column_for_each_model():
+    figure = plot.comparison(SIDES, IMAGES, DIGITS, 2.0)
+    axes = np.array(figure.axes[:6]).reshape(3, 2).T
+    for (strip, scatter, canvas), side in zip(axes, SIDES, strict=True):
+        assert strip.get_title() == side.name
+        shown = strip.images[0].get_array()
+        assert shown.shape == (56, 140)
+        np.testing.assert_array_equal(shown[:28, 56:84], IMAGES[2].reshape(28, 28))
+        np.testing.assert_array_equal(shown[28:, 56:84], side.reconstructions[2].reshape(28, 28))
+        np.testing.assert_array_equal(scatter.collections[0].get_offsets(), side.codes)
+        np.testing.assert_array_equal(canvas.images[0].get_array()[28:56, :28], side.manifold[1, 0].reshape(28, 28))
+        assert (scatter.get_xlabel(), canvas.get_ylabel()) == side.axis_names
+
+
+def test_a_models_name_stands_as_it_is_given():
+    name = r"A: a folder's name $\may be anything$ and long, " + "very " * 30
+    figure = plot.comparison([SIDES[0]._replace(name=name)], IMAGES, DIGITS, 2.0)
+    plot.png(figure)
+    assert figure.axes[0].get_title().replace("\n", " ").split() == name.split()

@@ -5,33 +5,17 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import run_mnist
+from tests.conftest import command, one_line_error
 from vae_graph import checkpoints, data
 
-ROOT = Path(__file__).parent.parent
 PICTURES = ("result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "training_curve.png")
 SMALL = ("--n_hidden_encoder", "16", "--n_hidden_decoder", "12", "--batch_size", "50", "--num_epoch", "2")
-
-
-@pytest.fixture
-def in_tmp(tmp_path, monkeypatch, idx_folder):
-    """Run inside an empty folder; `idx_folder` lies beside what the program writes."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MNIST_DIR", str(idx_folder))
-    return tmp_path
-
-
-def command(*flags):
-    """A run in a process of its own, whose log level is the program's own affair."""
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    return {"args": [sys.executable, str(ROOT / "run_mnist.py"), *flags], "env": environment, "text": True,
-            "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
 
 def test_the_whole_job_in_its_own_process(in_tmp):
@@ -178,14 +162,6 @@ class TestWithoutMnist:
         assert "THIS IS NOT MNIST" not in capsys.readouterr().out
         assert {path.name for path in Path("figures").iterdir()} == {"rendered"}
         assert {path.name for path in Path("checkpoints").iterdir()} == {"rendered"}
-
-
-def one_line_error(capsys):
-    """What stands on the error stream, once it is seen to be one line."""
-    captured = capsys.readouterr()
-    assert captured.err.startswith("run_mnist.py: error: ")
-    assert captured.err.count("\n") == 1
-    return captured.err.removeprefix("run_mnist.py: error: ").rstrip("\n")
 
 
 WHOLE_NUMBERS = ("n_hidden_encoder", "n_z", "n_hidden_decoder", "num_epoch", "batch_size", "decay_step",

@@ -86,7 +86,7 @@ def test_errors_of_an_epoch_are_means_with_dropout_as_set(digits, tmp_path):
     for keep_prob in (1.0, 0.6):
         prefix, history[keep_prob] = train(digits, tmp_path / str(keep_prob), num_epoch=1, learning_rate=1e-30,
                                            keep_prob=keep_prob)
-    measured = evaluation.measure_errors(prefix, images, seed=0)
+    measured = evaluation.evaluate(prefix, images, digits.train.digits[:200])
     assert history[1.0]["Recon_error"][0] == pytest.approx(measured.Recon_error, rel=1e-3)
     assert history[1.0]["Regularization_error"][0] == pytest.approx(measured.Regularization_error, rel=1e-5)
     assert history[0.6]["Regularization_error"][0] > 1.1 * measured.Regularization_error

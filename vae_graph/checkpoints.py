@@ -2,21 +2,26 @@
 
 A checkpoint of epoch 20 is `parameter20.ckpt.index` and `parameter20.ckpt.data-00000-of-00001`;
 `parameter20.ckpt` is its prefix, by which TensorFlow knows it. It holds the original's 39 variables
-under the original's names, so that TensorFlow 1.x restores ours and we restore its. No `.meta` graph
-is written: restoring does not need one, and one from this TensorFlow no 1.x could read.
+under the original's names, so that TensorFlow 1.x restores ours and we restore its. TensorFlow 0.x
+wrote one file under the prefix itself; its reader is still there. No `.meta` graph is written, for
+restoring does not need one and one from this TensorFlow no 1.x could read; and none is ever loaded.
 """
 
+import difflib
 import itertools
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 FILE_NAME = "parameter{epoch}.ckpt"
-INDEX_FILE = re.compile(r"parameter(\d+)\.ckpt\.index")
+WHOLE_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")               # the file without which there is no checkpoint
+PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
+STEP = "Variable"                # the original's step counter has no name of its own
 RESUME_FILE = "resume.json"      # beside the checkpoints: what a resumed run needs and the 39 variables do not hold
 
 
@@ -33,6 +38,9 @@ class LayerSizes:
     n_z: int
     n_hidden_decoder: int
 
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {size}" for name, size in asdict(self).items())
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -41,6 +49,9 @@ class Checkpoint:
     epoch: int
     prefix: str
     sizes: LayerSizes
+
+
+ShapesOf = Callable[[LayerSizes], dict[str, tuple[int, ...]]]
 
 
 def model_shapes(sizes: LayerSizes) -> dict[str, tuple[int, ...]]:
@@ -58,10 +69,36 @@ def model_shapes(sizes: LayerSizes) -> dict[str, tuple[int, ...]]:
 
 def training_shapes(sizes: LayerSizes) -> dict[str, tuple[int, ...]]:
     """All 39 variables of a checkpoint: the network's, Adam's two slots for each, Adam's powers, the step counter."""
-    shapes: dict[str, tuple[int, ...]] = {"beta1_power": (), "beta2_power": (), "Variable": ()}
-    for name, shape in model_shapes(sizes).items():
-        shapes |= {name: shape, f"{name}/Adam": shape, f"{name}/Adam_1": shape}
-    return shapes
+    shapes = model_shapes(sizes)
+    slots = {f"{name}/{slot}": shape for name, shape in shapes.items() for slot in ("Adam", "Adam_1")}
+    return {**shapes, **slots, "beta1_power": (), "beta2_power": (), STEP: ()}
+
+
+def find(path: Path) -> tuple[str, list[CheckpointError]]:
+    """The prefix of the checkpoint that a path means.
+
+    Args:
+        path: a prefix, one of a checkpoint's files, or a folder, whose newest whole checkpoint is meant.
+
+    Returns:
+        The prefix, and what is wrong with the newer checkpoints of a folder.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if path.is_dir():
+        newest, problems = newest_whole(path, model_shapes)
+        if newest is None:
+            found = problems[0] if problems else "no parameter<epoch>.ckpt"
+            raise CheckpointError(f"{path}: expected a folder with a whole checkpoint in it, found: {found}")
+        return newest.prefix, problems
+
+    prefix = PART.sub("", str(path))
+    if not os.path.isfile(prefix + ".index") and not os.path.isfile(prefix):
+        half = os.path.exists(path) or os.path.exists(f"{prefix}.data-00000-of-00001")
+        raise CheckpointError(f"{path}: expected a checkpoint's prefix, one of its files, or a folder of checkpoints, "
+                              f"found {'no .index file beside it' if half else 'nothing of that name'}")
+    return prefix, []
 
 
 def read_variables(prefix: str) -> dict[str, np.ndarray]:
@@ -74,41 +111,69 @@ def read_variables(prefix: str) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(prefix)
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, RuntimeError, LookupError, ValueError) as error:      # the reader raises all of these
-        raise CheckpointError(f"{prefix}: expected a whole checkpoint, found: {_first_line(error)}") from None
+        raise CheckpointError(f"{prefix}: expected a whole checkpoint, found: {first_line(error)}") from None
 
 
-def layer_sizes(prefix: str, variables: dict[str, np.ndarray]) -> LayerSizes:
-    """The sizes read off the weights' shapes, once all 39 variables are seen to be there and to fit them.
+def layer_sizes(prefix: str, variables: dict[str, np.ndarray], needed: ShapesOf = model_shapes) -> LayerSizes:
+    """The sizes read off the weights' shapes, once all variables needed are seen to be there and to fit them.
+
+    Args:
+        prefix: what to call the checkpoint in a message.
+        variables: see `read_variables`.
+        needed: the variables that must be there, `model_shapes` or `training_shapes`.
 
     Raises:
-        CheckpointError: a variable is missing or has another shape than its neighbours ask for.
+        CheckpointError: a variable is missing, of another type, or of another shape than its neighbours ask for.
     """
+    unit_sizes = LayerSizes(1, 1, 1, 1)
+    _refuse_missing(prefix, variables, needed(unit_sizes))
     try:
         n_input, n_hidden_encoder = variables["encoder_hidden_1/w1"].shape
         n_z, n_hidden_decoder = variables["decoder_hidden_1/w4"].shape
-    except (KeyError, ValueError):
-        raise CheckpointError(f"{prefix}: expected the matrices encoder_hidden_1/w1 and decoder_hidden_1/w4, "
-                              f"found {', '.join(sorted(variables)[:3])} ...") from None
+    except ValueError:
+        raise CheckpointError(f"{prefix}: expected encoder_hidden_1/w1 and decoder_hidden_1/w4 to be matrices, found "
+                              "another number of dimensions") from None
     sizes = LayerSizes(n_input, n_hidden_encoder, n_z, n_hidden_decoder)
-    for name, shape in training_shapes(sizes).items():
-        if name not in variables:
-            raise CheckpointError(f"{prefix}: expected the variable {name}, found none of that name")
+    if min(astuple(sizes)) < 1:
+        raise CheckpointError(f"{prefix}: expected sizes of 1 or more, found {sizes}")
+    for name, shape in needed(sizes).items():
         if variables[name].shape != shape:
             raise CheckpointError(f"{prefix}: expected {name} of shape {shape}, found {variables[name].shape}")
+        dtype = "int32" if name == STEP else "float32"
+        if variables[name].dtype != dtype:
+            raise CheckpointError(f"{prefix}: expected {name} of type {dtype}, found {variables[name].dtype}")
     return sizes
 
 
-def newest_whole(folder: Path) -> tuple[Checkpoint | None, list[CheckpointError]]:
+def read_network(prefix: str) -> tuple[LayerSizes, dict[str, np.ndarray]]:
+    """The sizes and the twelve variables of a checkpoint's network, seen to be fit for use.
+
+    Raises:
+        CheckpointError: the checkpoint is not whole, not of this network, or has NaN or infinity in it.
+    """
+    variables = read_variables(prefix)
+    sizes = layer_sizes(prefix, variables)
+    network = {name: variables[name] for name in model_shapes(sizes)}
+    for name, value in network.items():
+        if not np.isfinite(value).all():
+            raise CheckpointError(f"{prefix}: expected finite numbers, found NaN or infinity in {name}")
+    return sizes, network
+
+
+def newest_whole(folder: Path, needed: ShapesOf = model_shapes) -> tuple[Checkpoint | None, list[CheckpointError]]:
     """The whole checkpoint of the highest epoch in a folder, and what is wrong with those above it.
 
     TensorFlow's `checkpoint` state file is not asked: it may be stale, or name another machine's folder.
+
+    Args:
+        needed: the variables that make a checkpoint whole, `model_shapes` or `training_shapes`.
     """
-    matches = filter(None, (INDEX_FILE.fullmatch(path.name) for path in folder.glob("parameter*.ckpt.index")))
+    matches = (WHOLE_FILE.fullmatch(path.name) for path in folder.glob("parameter*.ckpt*"))
     problems: list[CheckpointError] = []
-    for epoch in sorted((int(match[1]) for match in matches), reverse=True):
+    for epoch in sorted({int(match[1]) for match in matches if match}, reverse=True):
         prefix = str(folder / FILE_NAME.format(epoch=epoch))
         try:
-            return Checkpoint(epoch, prefix, layer_sizes(prefix, read_variables(prefix))), problems
+            return Checkpoint(epoch, prefix, layer_sizes(prefix, read_variables(prefix), needed)), problems
         except CheckpointError as error:
             problems.append(error)
     return None, problems
@@ -125,7 +190,7 @@ def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -
         # TensorFlow writes under other names and renames, the index last: without its index there is no checkpoint.
         return saver.save(session, prefix, write_meta_graph=False)
     except (tf.errors.OpError, ValueError, OSError) as error:
-        raise CheckpointError(f"{prefix}: expected to write a checkpoint, found: {_first_line(error)}") from None
+        raise CheckpointError(f"{prefix}: expected to write a checkpoint, found: {first_line(error)}") from None
 
 
 def set_aside(folder: Path) -> Path | None:
@@ -156,6 +221,16 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def _first_line(error: Exception) -> str:
+def _refuse_missing(prefix: str, variables: Iterable[str], needed: Iterable[str]) -> None:
+    """Name the first variable that is missing and, for one who holds another program's file, the nearest there is."""
+    there = sorted(variables)
+    for name in needed:
+        if name not in there:
+            nearest = difflib.get_close_matches(name, there, n=1, cutoff=0)
+            raise CheckpointError(f"{prefix}: expected the variable {name}, found none of that name; the nearest is "
+                                  f"{nearest[0] if nearest else 'none at all'}")
+
+
+def first_line(error: Exception) -> str:
     """What went wrong, without the stack of graph operations that TensorFlow's messages end with."""
     return str(getattr(error, "message", error)).partition("\n")[0]

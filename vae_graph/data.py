@@ -74,16 +74,31 @@ class Split:
     images: np.ndarray
     labels: np.ndarray
 
+    @property
+    def digits(self) -> np.ndarray:
+        """The labels as numbers, int [n]."""
+        return self.labels.argmax(1)
+
+    def first(self, n: int | None) -> "Split":
+        """The first n images, or all there are."""
+        return Split(self.images[:n], self.labels[:n])
+
 
 @dataclass(frozen=True)
 class DataSet:
     """A data set in the original's three parts. `sha256` has one digest for each of the four files."""
 
     name: str
+    stand_in: str            # empty for MNIST, else "rendered" or "other": a folder to keep its results apart in
     train: Split
     validation: Split
     test: Split
     sha256: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """What stands above its pictures and in its summaries; empty for MNIST."""
+        return f"{self.name} (not MNIST)" if self.stand_in else ""
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
@@ -113,7 +128,7 @@ def mnist(folder: Path, mirrors: Sequence[str] = MIRRORS) -> DataSet:
         if digest != file.sha256:
             raise DataError(f"{folder / file.name}: expected MNIST's content (SHA-256 {file.sha256}), found {digest}; "
                             "delete the file to download it anew, or pass --dataset other if another set is meant")
-    return _data_set("MNIST", contents)
+    return _data_set("MNIST", "", contents)
 
 
 def other(folder: Path) -> DataSet:
@@ -131,7 +146,7 @@ def other(folder: Path) -> DataSet:
         largest = contents[labels][0].max()
         if largest >= N_CLASSES:
             raise DataError(f"{folder / labels.name}: expected labels from 0 to {N_CLASSES - 1}, found {largest}")
-    return _data_set(folder.resolve().name, contents)
+    return _data_set(folder.resolve().name, "other", contents)
 
 
 def rendered_digits(seed: int = 0, n_train: int = 12_000, n_test: int = 2_000) -> DataSet:
@@ -139,8 +154,8 @@ def rendered_digits(seed: int = 0, n_train: int = 12_000, n_test: int = 2_000) -
     images, labels = rendered.draw_digits(n_train + n_test, seed)
     parts = {TRAIN_IMAGES: images[:n_train], TRAIN_LABELS: labels[:n_train],
              TEST_IMAGES: images[n_train:], TEST_LABELS: labels[n_train:]}
-    return _data_set("rendered digits", {file: (part, hashlib.sha256(part.tobytes()).hexdigest())
-                                         for file, part in parts.items()})
+    return _data_set("rendered digits", "rendered", {file: (part, hashlib.sha256(part.tobytes()).hexdigest())
+                                                     for file, part in parts.items()})
 
 
 def read_idx(path: Path, item_shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
@@ -196,12 +211,13 @@ def _read_header(path: Path, file: gzip.GzipFile, item_shape: tuple[int, ...]) -
     return header, count
 
 
-def _data_set(name: str, contents: dict[IdxFile, tuple[np.ndarray, str]]) -> DataSet:
+def _data_set(name: str, stand_in: str, contents: dict[IdxFile, tuple[np.ndarray, str]]) -> DataSet:
     """The four files' items as the original's three parts: the first twelfth, MNIST's 5,000, is for validation."""
     train = _split(contents[TRAIN_IMAGES][0], contents[TRAIN_LABELS][0])
     n_validation = len(train.images) // 12
     return DataSet(
         name=name,
+        stand_in=stand_in,
         train=Split(train.images[n_validation:], train.labels[n_validation:]),
         validation=Split(train.images[:n_validation], train.labels[:n_validation]),
         test=_split(contents[TEST_IMAGES][0], contents[TEST_LABELS][0]),

@@ -9,23 +9,54 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints
-from vae_graph.model import Variational_autoencoder
+from vae_graph.model import Variational_autoencoder, gaussian_encoder, log_likelihood, regularization
 
 BATCH_SIZE = 10_000              # images a run; bounds the memory, MNIST's test set is one batch
 N_SHOWN = 5                      # test images shown beside their reconstructions
+ACTIVE_VARIANCE = 0.01           # variance over the images of a unit's mean, from which on it is active (Burda et al.)
 GRID = np.linspace(-2, 2, 20)    # the manifold's values of z1, and of z2
 
 
 @dataclass(frozen=True)
-class Errors:
-    """Errors under the original's names, in nats an image, dropout off: means over `draws` draws of the noise."""
+class Measurements:
+    """What a model makes of each of n images, in nats, dropout off."""
+
+    mean: np.ndarray                     # float64 [n, n_z], of q(z|X)
+    Recon_error: np.ndarray              # float64 [draws, n]
+    Regularization_error: np.ndarray     # float64 [n]; the same in every draw
+    negative_IWAE_bound: np.ndarray | None      # float64 [n]; None of no samples
+    iwae_samples: int
+
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The numbers of each image, float64 [n], means over the draws: the original's three, then the true ones."""
+        n_z = self.mean.shape[1]
+        recon, regularization = self.Recon_error.mean(0), self.Regularization_error
+        numbers = {
+            "Recon_error": recon, "Regularization_error": regularization, "ELBO": recon + regularization,
+            # What the +1 in the original's KL term adds is taken off.
+            "true_negative_ELBO": recon + regularization - n_z, "KL": regularization - n_z}
+        if self.negative_IWAE_bound is not None:
+            numbers["negative_IWAE_bound"] = self.negative_IWAE_bound
+        return numbers
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's numbers on a set of images: means over images and noise draws, in nats an image, dropout off."""
 
     Recon_error: float
     Regularization_error: float
-    ELBO: float
-    ELBO_sd: float                   # standard deviation of ELBO from draw to draw
-    true_negative_ELBO: float        # ELBO less n_z: what the +1 in the original's KL term adds is taken off
+    ELBO: float                          # the original's name for the negative evidence lower bound, plus n_z
+    ELBO_sd: float                       # standard deviation of ELBO, and of Recon_error, from draw to draw
+    true_negative_ELBO: float            # ELBO less n_z
+    KL: float                            # KL(q(z|X) || N(0, I)): Regularization_error less n_z
+    active_units: int                    # latent dimensions that the images move: see `ACTIVE_VARIANCE`
+    per_digit: dict[int, dict[str, float]]      # for each digit that is there: the number of images, and the means
+    n_z: int
+    n_images: int
     draws: int
+    iwae_samples: int
+    negative_IWAE_bound: float | None = None    # None of no samples
 
 
 @dataclass(frozen=True)
@@ -44,9 +75,12 @@ class Model(NamedTuple):
 
     session: tf.Session
     X: tf.Tensor                     # float32 [batch, n_input]
+    mean: tf.Tensor                  # float32 [batch, n_z]
+    std: tf.Tensor                   # float32 [batch, n_z]
     z: tf.Tensor                     # float32 [batch, n_z]; may be fed
     X_out: tf.Tensor                 # float32 [batch, n_input]
-    errors: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+    log_likelihood: tf.Tensor        # float32 [batch], log p(X|z)
+    regularization: tf.Tensor        # float32 [batch]
     sizes: checkpoints.LayerSizes
 
 
@@ -55,43 +89,116 @@ def restored(prefix: str, seed: int) -> Iterator[Model]:
     """The network of a checkpoint, dropout off, its noise drawn from `seed`.
 
     Raises:
-        CheckpointError: the checkpoint is not whole or not of this network.
+        CheckpointError: the checkpoint is not whole, not of this network, or has NaN or infinity in it.
     """
-    sizes = checkpoints.layer_sizes(prefix, checkpoints.read_variables(prefix))
+    sizes, _ = checkpoints.read_network(prefix)
     with tf.Graph().as_default():
         tf.set_random_seed(seed)
         X = tf.placeholder(tf.float32, [None, sizes.n_input], name="input_data")
-        z, X_out, *errors = Variational_autoencoder(
+        z, X_out, *_ = Variational_autoencoder(
             X, sizes.n_hidden_encoder, sizes.n_z, sizes.n_hidden_decoder, keep_prob=1.0)
+        # Built again, the encoder has the same weights: its scopes are reused.
+        mean, std = gaussian_encoder(X, sizes.n_hidden_encoder, sizes.n_z, keep_prob=1.0)
         with tf.Session() as session:
             tf.train.Saver().restore(session, prefix)
-            yield Model(session, X, z, X_out, tuple(errors), sizes)
+            yield Model(session, X, mean, std, z, X_out, log_likelihood(X, X_out), regularization(mean, std), sizes)
 
 
-def measure_errors(prefix: str, images: np.ndarray, seed: int, draws: int = 10) -> Errors:
-    """The errors of a checkpoint on `images`, float32 [n, n_input] in [0, 1].
+def evaluate(prefix: str, images: np.ndarray, digits: np.ndarray, seed: int = 0, draws: int = 10,
+             iwae_samples: int = 0, verbose: bool = False) -> Evaluation:
+    """The numbers of a checkpoint on a set of images.
+
+    Args:
+        prefix: the checkpoint; the layers' sizes are read off it.
+        images: float32 [n, n_input] in [0, 1].
+        digits: int [n], their labels.
+        seed: the one source of the noise.
+        draws: draws of the noise that the errors are means over.
+        iwae_samples: samples an image for the importance-weighted bound; 0 leaves it out.
+        verbose: show a progress bar.
 
     Raises:
-        CheckpointError: see `restored`.
+        CheckpointError: see `measure`.
     """
-    errors = np.zeros((draws, 3))
+    return summary(measure(prefix, images, seed, draws, iwae_samples, verbose), digits)
+
+
+def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwae_samples: int = 0,
+            verbose: bool = False) -> Measurements:
+    """What `evaluate` takes the means of, image by image; its arguments are those of `evaluate`.
+
+    The importance-weighted bound of K samples is E[log 1/K sum_k p(X, z_k) / q(z_k|X)] (Burda, Grosse and
+    Salakhutdinov, "Importance Weighted Autoencoders", arXiv 1509.00519, section 3). Its sum is kept as a
+    logarithm in float64, one sample added at a time: memory does not grow with K.
+
+    Two models of the same n_z are given the same noise if images, seed, draws and samples are the same.
+
+    Raises:
+        CheckpointError: the checkpoint is not whole, not of this network, made for images of another size, or
+            gives no finite errors.
+    """
+    noise = np.random.default_rng(seed)
+    n_images = len(images)
     with restored(prefix, seed) as model:
-        for draw in errors:
-            for batch in _batches(images):
-                draw += np.array(model.session.run(model.errors, {model.X: batch})) * len(batch) / len(images)
-    recon, regularization, elbo = errors.mean(0).tolist()
-    spread = float(errors[:, 2].std(ddof=1)) if draws > 1 else 0.0
-    return Errors(recon, regularization, elbo, spread, elbo - model.sizes.n_z, draws)
+        _refuse_other_size(prefix, images, model.sizes)
+        mean = np.empty((n_images, model.sizes.n_z))
+        Recon_error = np.empty((draws, n_images))
+        Regularization_error = np.empty(n_images)
+        log_sum = np.full(n_images, -np.inf)
+        parts = _parts(n_images)
+        progress = tf.keras.utils.Progbar(len(parts) * (draws + iwae_samples), verbose=int(verbose), interval=0.2)
+        for part in parts:
+            X = images[part]
+            mean[part], std, Regularization_error[part] = model.session.run(
+                [model.mean, model.std, model.regularization], {model.X: X})
+            for draw in range(draws):
+                Recon_error[draw, part] = -_sample(model, X, mean[part], std, noise)[0]
+                progress.add(1)
+            for _ in range(iwae_samples):
+                log_sum[part] = np.logaddexp(log_sum[part], sum(_sample(model, X, mean[part], std, noise)))
+                progress.add(1)
+
+    bound = np.log(iwae_samples) - log_sum if iwae_samples else None
+    measurements = Measurements(mean, Recon_error, Regularization_error, bound, iwae_samples)
+    if not all(np.isfinite(values).all() for values in measurements.numbers().values()):
+        raise checkpoints.CheckpointError(f"{prefix}: expected finite errors, found NaN or infinity: its weights, "
+                                          "though finite, are no model of these images")
+    return measurements
+
+
+def summary(measurements: Measurements, digits: np.ndarray) -> Evaluation:
+    """The means of measurements, over all images and digit by digit; `digits` are the labels, int [n]."""
+    numbers = measurements.numbers()
+    draws, n_images = measurements.Recon_error.shape
+    return Evaluation(
+        **{name: float(values.mean()) for name, values in numbers.items()},
+        ELBO_sd=float(measurements.Recon_error.mean(1).std(ddof=1)) if draws > 1 else 0.0,
+        active_units=int((measurements.mean.var(0) > ACTIVE_VARIANCE).sum()),
+        per_digit={int(digit): {"images": int((digits == digit).sum())}
+                   | {name: float(values[digits == digit].mean()) for name, values in numbers.items()}
+                   for digit in np.unique(digits)},
+        n_z=measurements.mean.shape[1], n_images=n_images, draws=draws, iwae_samples=measurements.iwae_samples)
+
+
+def _sample(model: Model, X: np.ndarray, mean: np.ndarray, std: np.ndarray, noise: np.random.Generator
+            ) -> tuple[np.ndarray, np.ndarray]:
+    """log p(X|z) and log p(z) - log q(z|X), float64 [n] each, for one z ~ q(z|X) of each of n images."""
+    eps = noise.standard_normal(mean.shape)
+    z = mean + std * eps
+    # Any tensor can be fed: with z given, the decoder runs alone.
+    log_p_X = model.session.run(model.log_likelihood, {model.X: X, model.z: z})
+    return log_p_X.astype(np.float64), ((eps**2 - z**2) / 2 + np.log(std)).sum(1)
 
 
 def results(prefix: str, images: np.ndarray, seed: int) -> Results:
     """What the original draws after its training, from a checkpoint and the test images.
 
     Raises:
-        CheckpointError: see `restored`.
+        CheckpointError: see `restored`; or the network is made for images of another size.
     """
     with restored(prefix, seed) as model:
-        runs = [model.session.run([model.z, model.X_out], {model.X: batch}) for batch in _batches(images)]
+        _refuse_other_size(prefix, images, model.sizes)
+        runs = [model.session.run([model.z, model.X_out], {model.X: images[part]}) for part in _parts(len(images))]
         codes = np.concatenate([z for z, _ in runs])
         origin, axes = latent_plane(codes)
 
@@ -131,6 +238,12 @@ def latent_plane(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return origin, axes * np.where(largest < 0, -1, 1)[:, None]
 
 
-def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(images), BATCH_SIZE):
-        yield images[start:start + BATCH_SIZE]
+def _parts(n_images: int) -> list[slice]:
+    """Images that are run together, as many as bound the memory."""
+    return [slice(start, start + BATCH_SIZE) for start in range(0, n_images, BATCH_SIZE)]
+
+
+def _refuse_other_size(prefix: str, images: np.ndarray, sizes: checkpoints.LayerSizes) -> None:
+    if images.shape[1] != sizes.n_input:
+        raise checkpoints.CheckpointError(f"{prefix}: expected a network for the data's {images.shape[1]} pixels an "
+                                          f"image, found one for {sizes.n_input}")

@@ -111,15 +111,33 @@ def Variational_autoencoder(X: tf.Tensor, n_hidden_encoder: int, n_z: int, n_hid
     X_out = Bernoulli_decoder(z, n_hidden_decoder, n_output, keep_prob)
     X_out = tf.clip_by_value(X_out, 1e-8, LARGEST_FLOAT32_BELOW_1)
 
-    likelihood = tf.reduce_mean(tf.reduce_sum(X * tf.log(X_out) + (1 - X) * tf.log(1 - X_out), 1))
-    KL_Divergence = tf.reduce_mean(
-        0.5 * tf.reduce_sum(1 - tf.log(tf.square(std) + 1e-8) + tf.square(mean) + tf.square(std), 1))
+    likelihood = tf.reduce_mean(log_likelihood(X, X_out))
+    KL_Divergence = tf.reduce_mean(regularization(mean, std))
 
     Recon_error = -1 * likelihood
     Regularization_error = KL_Divergence
     ELBO = Recon_error + Regularization_error
 
     return z, X_out, Recon_error, Regularization_error, ELBO
+
+
+def log_likelihood(X: tf.Tensor, X_out: tf.Tensor) -> tf.Tensor:
+    """log p(X|z) in nats, float32 [batch]: each pixel a Bernoulli variable (Kingma & Welling, equation 11).
+
+    Args:
+        X: images, float32 [batch, n_input], pixels in [0, 1].
+        X_out: the pixels' probabilities, float32 [batch, n_input], strictly between 0 and 1.
+    """
+    return tf.reduce_sum(X * tf.log(X_out) + (1 - X) * tf.log(1 - X_out), 1)
+
+
+def regularization(mean: tf.Tensor, std: tf.Tensor) -> tf.Tensor:
+    """KL(q(z|X) || N(0, I)) + n_z in nats, float32 [batch] (Kingma & Welling, appendix B, but +1 for its -1).
+
+    Args:
+        mean, std: of q(z|X), float32 [batch, n_z] each.
+    """
+    return 0.5 * tf.reduce_sum(1 - tf.log(tf.square(std) + 1e-8) + tf.square(mean) + tf.square(std), 1)
 
 
 def affine(x: tf.Tensor, weights: str, biases: str, n_out: int) -> tf.Tensor:

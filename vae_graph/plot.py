@@ -1,16 +1,30 @@
-"""The three result pictures and the training curve: arrays in, figures out.
+"""The three result pictures, two models side by side, and the training curve: arrays in, figures out.
 
 Figures are made without pyplot: it keeps state for the whole process and asks for a display.
 """
 
 import io
+import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 Z_AXES = ("z1", "z2")
+
+
+class Side(NamedTuple):
+    """What one model shows in `comparison`; shapes as in the functions of the single pictures."""
+
+    name: str
+    reconstructions: np.ndarray
+    codes: np.ndarray
+    manifold: np.ndarray
+    axis_names: tuple[str, str] = Z_AXES
 
 
 def reconstruction(images: np.ndarray, reconstructions: np.ndarray, title: str = "") -> Figure:
@@ -33,13 +47,7 @@ def reconstruction(images: np.ndarray, reconstructions: np.ndarray, title: str =
 def latent(codes: np.ndarray, digits: np.ndarray, axis_names: tuple[str, str] = Z_AXES, title: str = "") -> Figure:
     """A scatter of codes, float [n, 2], coloured by digit, int [n]."""
     figure = _figure(8, 6, title)
-    ax = figure.subplots()
-    # The limits put each digit in the middle of its own colour.
-    shown = ax.scatter(codes[:, 0], codes[:, 1], c=digits, marker=".", cmap=matplotlib.colormaps["jet"].resampled(10),
-                       vmin=-0.5, vmax=9.5)
-    figure.colorbar(shown, ticks=range(10))
-    ax.grid()
-    ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
+    _latent(figure, figure.subplots(), codes, digits, axis_names)
     return figure
 
 
@@ -50,13 +58,29 @@ def manifold(digits: np.ndarray, limit: float, axis_names: tuple[str, str] = Z_A
         digits: float [rows, columns, 784], gray from 0 to 1, the top row first.
         limit: the first row and column stand at -limit or +limit, the last at the opposite.
     """
-    rows, columns, _ = digits.shape
-    canvas = digits.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28)
     figure = _figure(8, 8, title)
-    ax = figure.subplots()
-    edge = limit * columns / (columns - 1)          # half a cell beyond the outermost codes
-    ax.imshow(canvas, cmap="gray", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge))
-    ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
+    _manifold(figure.subplots(), digits, limit, axis_names)
+    return figure
+
+
+def comparison(sides: Sequence[Side], images: np.ndarray, digits: np.ndarray, limit: float, title: str = "") -> Figure:
+    """Models side by side: reconstructions below the images, latent map, manifold.
+
+    Args:
+        sides: the models, one a column.
+        images: float [n, 784], those that were reconstructed first.
+        digits: int [n], the labels of the images.
+        limit: of each manifold.
+    """
+    figure = _figure(6.5 * len(sides), 14.5, title)
+    rows = figure.subplots(3, len(sides), height_ratios=(2.4, 5, 6), squeeze=False)
+    for (strip, scatter, canvas), side in zip(rows.T, sides, strict=True):
+        shown = np.stack([images[:len(side.reconstructions)], side.reconstructions])
+        strip.imshow(_tiles(shown), cmap="gray", vmin=0, vmax=1)
+        strip.set_axis_off()
+        strip.set_title(textwrap.fill(side.name, 60), parse_math=False)
+        _latent(figure, scatter, side.codes, digits, side.axis_names)
+        _manifold(canvas, side.manifold, limit, side.axis_names)
     return figure
 
 
@@ -80,6 +104,27 @@ def png(figure: Figure) -> bytes:
     content = io.BytesIO()
     FigureCanvasAgg(figure).print_png(content)
     return content.getvalue()
+
+
+def _latent(figure: Figure, ax: Axes, codes: np.ndarray, digits: np.ndarray, axis_names: tuple[str, str]) -> None:
+    # The limits put each digit in the middle of its own colour.
+    shown = ax.scatter(codes[:, 0], codes[:, 1], c=digits, marker=".", cmap=matplotlib.colormaps["jet"].resampled(10),
+                       vmin=-0.5, vmax=9.5)
+    figure.colorbar(shown, ax=ax, ticks=range(10))
+    ax.grid()
+    ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
+
+
+def _manifold(ax: Axes, digits: np.ndarray, limit: float, axis_names: tuple[str, str]) -> None:
+    edge = limit * digits.shape[1] / (digits.shape[1] - 1)      # half a cell beyond the outermost codes
+    ax.imshow(_tiles(digits), cmap="gray", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge))
+    ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
+
+
+def _tiles(images: np.ndarray) -> np.ndarray:
+    """Images, [rows, columns, 784], as one of [rows * 28, columns * 28]."""
+    rows, columns, _ = images.shape
+    return images.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28)
 
 
 def _figure(width: float, height: float, title: str) -> Figure:

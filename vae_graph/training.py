@@ -134,7 +134,7 @@ def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
 
 def _point_to_resume(folder: Path, run: dict) -> checkpoints.Checkpoint | None:
     """The checkpoint to go on from, if any; the errors of the epochs before it are put into `run`."""
-    newest, problems = checkpoints.newest_whole(folder)
+    newest, problems = checkpoints.newest_whole(folder, checkpoints.training_shapes)
     for problem in problems:
         print(f"skipped: {problem}")
     if newest is None:

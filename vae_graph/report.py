@@ -1,0 +1,108 @@
+"""What was found out, as text for people: results in, lines out."""
+
+from collections.abc import Iterable, Sequence
+
+from vae_graph.comparison import Comparison
+from vae_graph.evaluation import Evaluation
+from vae_graph.inspection import STEPS_PER_EPOCH, Inspection
+
+# The original's three under their own names; then the true ones, and what they are.
+NUMBERS = {
+    "Recon_error": ("Recon_error", ""),
+    "Regularization_error": ("Regularization_error", ""),
+    "ELBO": ("ELBO", "standard deviation from draw to draw {ELBO_sd:.4f}"),
+    "true_negative_ELBO": ("true negative ELBO", "ELBO less n_z = {n_z}"),
+    "KL": ("KL", "Regularization_error less n_z"),
+    "negative_IWAE_bound": ("negative IWAE bound", "importance-weighted, {iwae_samples} samples an image"),
+}
+
+
+def inspection(found: Inspection) -> str:
+    """A checkpoint's contents."""
+    if found.sizes:
+        network = f"{found.sizes}, {found.n_adam_slots} of Adam's 24 slots"
+    else:
+        network = f"not this program's: {found.misfit}"
+    spoiled = ", ".join(variable.name for variable in found.variables if variable.n_nan or variable.n_inf)
+    return "\n".join([
+        found.prefix,
+        f"  format    {found.format}",
+        f"  names     {found.naming}",
+        f"  network   {network}",
+        f"  step      {_step(found)}",
+        f"  numbers   {f'NaN or infinity in {spoiled}' if spoiled else 'all finite'}",
+        "",
+        table(("variable", "shape", "dtype", "norm", "NaN", "inf"), (
+            (variable.name, _shape(variable.shape), variable.dtype, _significant(variable.norm), str(variable.n_nan),
+             str(variable.n_inf)) for variable in found.variables))])
+
+
+def errors(of: str, found: Evaluation) -> str:
+    """The errors of a model on the images that `of` names."""
+    lines = [_heading(of, found)]
+    for name, (label, note) in NUMBERS.items():
+        if (value := getattr(found, name)) is not None:
+            note = f"   ({note.format(**vars(found))})" if note else ""
+            lines.append(f"  {label:20} {value:10.4f}{note}")
+    return "\n".join(lines)
+
+
+def evaluation(of: str, found: Evaluation) -> str:
+    """All that `evaluate` finds."""
+    names = [name for name in NUMBERS if getattr(found, name) is not None]
+    return "\n".join([
+        errors(of, found),
+        f"  {'active units':20} {found.active_units:5} of {found.n_z}",
+        "",
+        table(("digit", "images", *(NUMBERS[name][0] for name in names)), (
+            (str(digit), str(means["images"]), *(f"{means[name]:.4f}" for name in names))
+            for digit, means in found.per_digit.items()))])
+
+
+def comparison(of: str, found: Comparison) -> str:
+    """All that `compare` finds."""
+    a, b = found.evaluation_a, found.evaluation_b
+    agreement = "no number: one of them is a single point" if found.latent_agreement is None else (
+        f"{found.latent_agreement:.4f} (1: the same up to shift, rotation or reflection, and scale)")
+    lines = [
+        *(f"{name}: {side.prefix}\n   {side.format}, {side.sizes}, step {_step(side)}"
+          for name, side in (("A", found.a), ("B", found.b))),
+        "",
+        _heading(of, a),
+        table(("", "A", "B", "B - A", "standard error"), (
+            (NUMBERS[name][0], f"{getattr(a, name):.4f}", f"{getattr(b, name):.4f}", f"{number.difference:+.4f}",
+             _significant(number.standard_error)) for name, number in found.numbers.items())),
+        f"active units: {a.active_units} of {a.n_z} and {b.active_units} of {b.n_z}",
+        f"agreement of the latent spaces: {agreement}",
+        "",
+        table(("shared variable", "shape", "max |B - A|", "rms of B - A", "cosine"), (
+            (variable.name, _shape(variable.shape), _significant(variable.maximum), _significant(variable.rms),
+             _significant(variable.cosine)) for variable in found.variables))]
+    if found.not_shared:
+        lines.append(f"not shared, or of another shape: {', '.join(found.not_shared)}")
+    return "\n".join(lines)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns as wide as they need be, the first flush left, the others flush right."""
+    cells = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells)
+
+
+def _heading(of: str, found: Evaluation) -> str:
+    return f"{of}, mean of {found.draws} noise draws, nats an image:"
+
+
+def _step(found: Inspection) -> str:
+    if found.step is None:
+        return "not told"
+    return f"{found.step}, {found.epochs:.4g} epochs of MNIST at {STEPS_PER_EPOCH} steps an epoch"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "scalar"
+
+
+def _significant(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
