@@ -151,6 +151,11 @@ class TestFind:
         assert prefix == str(folder / "parameter0.ckpt")
         assert str(problem).startswith(str(folder / "parameter20.ckpt"))
 
+    def test_weights_are_enough(self, folder, tmp_path):
+        weights = checkpoints.read_network(str(folder / "parameter20.ckpt"))[1]
+        prefix = write_checkpoint(tmp_path / "parameter5.ckpt", weights)
+        assert checkpoints.find(tmp_path) == (prefix, [])
+
     @pytest.mark.parametrize("name", ["parameter9.ckpt", "parameter9.ckpt.index", "nowhere/parameter9.ckpt"])
     def test_nothing_of_that_name(self, folder, name):
         with pytest.raises(checkpoints.CheckpointError, match=f"{name}: expected .*, found nothing of that name$"):
@@ -161,6 +166,11 @@ class TestFind:
         (folder / "parameter20.ckpt.index").unlink()
         with pytest.raises(checkpoints.CheckpointError, match=f"{name}: expected .*, found no .index file beside it$"):
             checkpoints.find(folder / name)
+
+    def test_a_graph_alone(self, tmp_path):
+        (tmp_path / "parameter20.ckpt.meta").touch()
+        with pytest.raises(checkpoints.CheckpointError, match=r"found no .index file beside it$"):
+            checkpoints.find(tmp_path / "parameter20.ckpt.meta")
 
     def test_a_folder_without_a_whole_one(self, folder, tmp_path):
         with pytest.raises(checkpoints.CheckpointError, match=f"^{tmp_path}: .*, found: no parameter<epoch>.ckpt$"):

@@ -60,26 +60,29 @@ def test_names_tell_the_program(tmp_path, name, naming):
 
 def test_a_checkpoint_of_tensorflow_2_and_types_of_all_kinds(tmp_path):
     module = tf2.Module()
+    module.words = tf2.Variable(["one", "two"])
     module.word, module.flag, module.number = (tf2.Variable(value) for value in ("word", [True], 1 + 2j))
     module.half, module.brain = tf2.Variable([3, 4], dtype=tf2.float16), tf2.Variable([3, 4], dtype=tf2.bfloat16)
     found = inspection.inspect(tf2.train.Checkpoint(module=module).write(str(tmp_path / "module")))
     assert found.naming.startswith("TensorFlow 2's")
     facts = {variable.name.split("/")[1]: (variable.shape, variable.dtype, variable.norm)
              for variable in found.variables if variable.name.startswith("module/")}
-    assert facts == {"word": ((), "string", None), "flag": ((1,), "bool", 1), "number": ((), "complex128", None),
+    assert facts == {"word": ((), "string", None), "words": ((2,), "string", None), "flag": ((1,), "bool", 1), "number": ((), "complex128", None),
                      "half": ((2,), "float16", 5), "brain": ((2,), "bfloat16", 5)}
 
 
 def test_nan_and_infinity_are_counted(tmp_path):
     values = checkpoints.read_variables(PREFIX)
     values["encoder_z/b3"] = np.array([np.nan, np.inf, -np.inf, 1], np.float32)
+    values["beta1_power"] = np.float32(np.inf)
     found = inspection.inspect(write_checkpoint(tmp_path / "x", values))
     spoiled = {variable.name: (variable.norm, variable.n_nan, variable.n_inf)
                for variable in found.variables if variable.norm is None}
-    assert spoiled == {"encoder_z/b3": (None, 1, 2)}
+    assert spoiled == {"beta1_power": (None, 0, 1), "encoder_z/b3": (None, 1, 2)}
 
 
-def test_a_step_counter_that_counts_nothing(tmp_path):
+@pytest.mark.parametrize("counter", [np.ones(3, np.int32), np.float32(1.5)])
+def test_a_step_counter_that_counts_nothing(tmp_path, counter):
     values = checkpoints.read_variables(PREFIX)
-    values["Variable"] = np.ones(3, np.float32)
+    values["Variable"] = counter
     assert inspection.inspect(write_checkpoint(tmp_path / "x", values)).step is None

@@ -10,22 +10,38 @@ import numpy as np
 import pytest
 
 import run_mnist
-from vae_graph import data
+from tests.test_oracle import ORACLE_DIR
+from vae_graph import data, export
 from vae_graph.training import ERROR_NAMES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_ten_lines_run(tmp_path, monkeypatch, idx_folder):
     """The caller's script, with a small data set in MNIST's place and the original's checkpoint left out."""
-    [script] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    script = next(block for block in PYTHON if "Variational_autoencoder" in block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "mnist", lambda folder: data.other(idx_folder))
     names = {}
     exec(script, names)
     assert names["images"].shape == (3, 784)
     assert np.isfinite(names["loss"])
+
+
+def test_an_export_is_loaded_as_shown(tmp_path, monkeypatch):
+    script = next(block for block in PYTHON if "saved_model" in block)
+    monkeypatch.chdir(tmp_path)
+    export.saved_model(str(ORACLE_DIR / "parameter20.ckpt"), tmp_path / "model")
+    names = {}
+    exec(script, names)
+    assert names["images"].shape == (1, 784)
+
+
+def test_every_command_stands_there():
+    rows = re.findall(r"^\| `(\w+) (?:CHECKPOINT|A B)", README, re.MULTILINE)
+    assert {*rows, "train"} == set(run_mnist.COMMANDS)
 
 
 def test_every_flag_stands_there_with_its_default(monkeypatch):
@@ -56,6 +72,16 @@ def test_our_results_are_those_of_run_json():
     assert {name: [float(cell) for cell in cells] for name, *cells in rows} == {
         name: [round(value, 2) for value in values] for name, values in expected.items()}
     assert f"and {run['test']['true_negative_ELBO']:.2f} for ours" in README
+
+
+def test_old_against_new_is_what_comparison_json_says():
+    found = json.loads((ROOT / "figures" / "comparison" / "comparison.json").read_text())["comparison"]
+    rows = {"_".join(name.split()): [float(cell) for cell in cells] for name, *cells in re.findall(
+        r"^(\w[\w ]+?)  +([\d.]+)  +([\d.]+)  +([+-][\d.]+)  +([\d.]+)$", README, re.MULTILINE)}
+    assert rows == {name: [round(found["evaluation_a"][name], 4), round(found["evaluation_b"][name], 4),
+                           round(number["difference"], 4), float(f"{number['standard_error']:.4g}")]
+                    for name, number in found["numbers"].items()}
+    assert f"agreement of the latent spaces: {found['latent_agreement']:.4f} " in README
 
 
 def test_the_figures_are_there():

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from tests.conftest import write_checkpoint
 from tests.test_oracle import ORACLE_DIR
 from vae_graph import checkpoints, evaluation, training
 
@@ -112,6 +113,21 @@ def test_goes_on_from_the_newest_whole_checkpoint(digits, tmp_path, capsys):
     assert lines[4].startswith(f"skipped: {tmp_path / 'parameter3.ckpt'}: expected a whole checkpoint")
     assert lines[5] == f"going on from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
     assert history["epoch"] == [0, 1, 2, 3]
+
+
+def test_weights_without_adams_slots_are_moved_out_of_the_way(digits, tmp_path, capsys):
+    prefix, _ = train(digits, tmp_path / "run", num_epoch=1)
+    weights = checkpoints.read_network(prefix)[1]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write_checkpoint(folder / "parameter1.ckpt", weights)
+    capsys.readouterr()
+    train(digits, folder, num_epoch=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"skipped: {folder / 'parameter1.ckpt'}: expected the variable ")
+    assert lines[1] == f"none can be gone on from: they are now in {folder / 'earlier-1'}"
+    assert lines[2].startswith("Epoch:  0 ")
+    assert checkpoints.read_variables(str(folder / "earlier-1" / "parameter1.ckpt")).keys() == weights.keys()
 
 
 @pytest.mark.parametrize(("name", "value"), [

@@ -138,6 +138,8 @@ def _point_to_resume(folder: Path, run: dict) -> checkpoints.Checkpoint | None:
     for problem in problems:
         print(f"skipped: {problem}")
     if newest is None:
+        if problems:     # weights without Adam's slots, perhaps: of use to someone, and in the new run's way
+            print(f"none can be gone on from: they are now in {checkpoints.set_aside(folder)}")
         return None
 
     # Checkpoints of the original have no resume file beside them; their sizes still tell something.
