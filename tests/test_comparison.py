@@ -44,6 +44,7 @@ def test_two_checkpoints_of_one_size(digits):
     assert found.numbers["ELBO"].difference == pytest.approx(b.ELBO - a.ELBO)
 
 
+@pytest.mark.filterwarnings("error")
 def test_the_standard_error_is_that_of_pairs():
     random = np.random.default_rng(0)
     images = random.normal(150, 50, 400)                        # some images are harder than others, for both
@@ -68,6 +69,7 @@ def test_models_of_other_sizes(digits, tmp_path):
     assert 0 <= found.latent_agreement <= 1
 
 
+@pytest.mark.filterwarnings("error")
 def test_what_has_no_number_is_none(digits, tmp_path):
     values = checkpoints.read_variables(AFTER)
     values["beta1_power"] = np.float32(np.inf)

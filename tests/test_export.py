@@ -101,7 +101,7 @@ def test_an_empty_folder_is_filled(tmp_path):
 
 def test_an_export_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     def full_disk(builder, *args):
-        raise tf.errors.ResourceExhaustedError(None, None, "no space left")
+        raise tf.errors.ResourceExhaustedError(None, None, "no space left\n\t [[node save]]")
 
     monkeypatch.setattr(tf.saved_model.Builder, "save", full_disk)
     with pytest.raises(export.ExportError, match=r"model: expected a folder .*, found: no space left$"):

@@ -67,7 +67,8 @@ def test_a_checkpoint_of_tensorflow_2_and_types_of_all_kinds(tmp_path):
     assert found.naming.startswith("TensorFlow 2's")
     facts = {variable.name.split("/")[1]: (variable.shape, variable.dtype, variable.norm)
              for variable in found.variables if variable.name.startswith("module/")}
-    assert facts == {"word": ((), "string", None), "words": ((2,), "string", None), "flag": ((1,), "bool", 1), "number": ((), "complex128", None),
+    assert facts == {"word": ((), "string", None), "words": ((2,), "string", None), "flag": ((1,), "bool", 1),
+                     "number": ((), "complex128", None),
                      "half": ((2,), "float16", 5), "brain": ((2,), "bfloat16", 5)}
 
 

@@ -72,13 +72,12 @@ def compare(prefix_a: str, prefix_b: str, images: np.ndarray, digits: np.ndarray
 def variable_difference(name: str, a: np.ndarray, b: np.ndarray) -> VariableDifference:
     """How two arrays of numbers of one shape differ."""
     a, b = a.astype(np.float64), b.astype(np.float64)
-    with np.errstate(invalid="ignore"):      # infinity less infinity is NaN, and that becomes None
-        norms = np.linalg.norm(a) * np.linalg.norm(b)
+    with np.errstate(invalid="ignore"):      # infinity less infinity, or zero by zero, is NaN and becomes None
         return VariableDifference(
             name, a.shape,
             maximum=_finite(np.abs(b - a).max()),
             rms=_finite(np.sqrt(np.mean((b - a) ** 2))),
-            cosine=_finite((a * b).sum() / norms) if norms > 0 else None)
+            cosine=_finite((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b))))
 
 
 def number_difference(a: np.ndarray, b: np.ndarray) -> NumberDifference:
