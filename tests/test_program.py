@@ -238,3 +238,5 @@ def test_help_names_every_flag_with_its_default(capsys):
                           ("--dataset {auto,mnist,rendered,other}", "auto"), ("--checkpoint_every N", "20")):
         assert flag in text
         assert default is None or f"(default: {default})" in text
+    assert "(default: None)" not in text
+    assert "(default: False)" not in text
