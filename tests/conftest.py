@@ -12,9 +12,18 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import run_mnist
-from vae_graph import data
+from vae_graph import data, training
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def one_step_a_run(monkeypatch):
+    """Building the graph for one step, not for several, saves a second in each test that trains.
+
+    `test_oracle.py` takes the steps as the program does, and so do the tests that run it in a process of its own.
+    """
+    monkeypatch.setattr(training, "STEPS_A_RUN", 1)
 
 
 def write_idx(path, items):

@@ -18,33 +18,50 @@ def oracle():
         return dict(arrays)
 
 
-@pytest.fixture(scope="module")
-def repeated(oracle):
+@pytest.fixture(scope="module", params=[(1, 1), (training.STEPS_A_RUN, training.N_TOWERS), (3, 2)],
+                ids=lambda shape: "{} steps a run in {} towers".format(*shape))
+def repeated(oracle, request):
     """The losses of the 20 steps, all variables after them, and the evaluation, computed here."""
+    n_steps, n_towers = request.param
     settings = training.Settings(
         n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, batch_size=8,
         learning_rate=float(oracle["learning_rate"]), decay_rate=float(oracle["decay_rate"]),
         decay_step=int(oracle["decay_step"]))
+    shares = np.cumsum([0, *(len(part) for part in np.array_split(np.arange(8), n_towers))])
     losses = []
     with tf.Graph().as_default() as tf_graph, tf.Session() as session:
-        graph = training.training_graph(784, settings)
+        graph = training.training_graph(784, settings, n_steps, n_towers)
         tf.train.Saver().restore(session, str(ORACLE_DIR / "parameter0.ckpt"))
 
-        def feed(step, keep_prob):
-            return {graph.input_data: oracle["x"][step] / np.float32(255), graph.dropout_rate: keep_prob,
-                    "random_normal:0": oracle["eps"][step]}
+        def feed(first, steps, keep_prob):
+            """The inputs and the noise of some steps; each tower has tensors of its own for its share of the noise."""
+            feeds = {graph.input_data: np.concatenate(oracle["x"][first:first + steps]) / np.float32(255),
+                     graph.dropout_rate: keep_prob}
+            for network, (step, tower) in enumerate(np.ndindex(steps, n_towers)):
+                suffix = f"_{network}" if network else ""
+                share = slice(*shares[tower:tower + 2])
+                feeds[f"random_normal{suffix}:0"] = oracle["eps"][first + step, share]
+                for layer in HIDDEN_LAYERS if keep_prob < 1 else ():
+                    feeds[f"{layer}{suffix}/dropout/random_uniform/RandomUniform:0"] = \
+                        oracle[f"u_{layer}"][first + step, share]
+            return feeds
 
-        for step in range(20):
-            noise = {f"{layer}/dropout/random_uniform/RandomUniform:0": oracle[f"u_{layer}"][step]
-                     for layer in HIDDEN_LAYERS}
-            _, *errors = session.run([graph.train_op, *graph.errors],
-                                     feed(step, float(oracle["keep_prob"])) | noise)
-            losses.append(errors)
+        for first in range(0, 20, n_steps):
+            steps = graph.steps[:20 - first]
+            _, errors = session.run([steps[-1].train_op, [step.errors for step in steps]],
+                                    feed(first, len(steps), float(oracle["keep_prob"])))
+            losses += errors
         variables = {v.op.name: value for v, value in zip(
             tf.global_variables(), session.run(tf.global_variables()), strict=True)}
-        ends = [tf_graph.get_tensor_by_name(name) for name in (
-            "encoder_z/strided_slice:0", "encoder_z/add_1:0", "add:0", "clip_by_value:0")]
-        evaluation = session.run([*ends, graph.errors], feed(0, 1.0))
+        towers = []
+        for suffix in ["", *(f"_{tower}" for tower in range(1, n_towers))]:
+            towers.append([
+                tf_graph.get_tensor_by_name(f"encoder_z{suffix}/strided_slice:0"),
+                tf_graph.get_tensor_by_name(f"encoder_z{suffix}/add_1:0"),
+                tf_graph.get_operation_by_name(f"decoder_hidden_1{suffix}/MatMul").inputs[0],
+                tf_graph.get_tensor_by_name(f"clip_by_value{suffix}:0")])
+        ends = [tf.concat(parts, axis=0) for parts in zip(*towers, strict=True)]
+        evaluation = session.run([*ends, graph.steps[0].errors], feed(0, 1, 1.0))
     return np.array(losses), variables, dict(zip(("mean", "std", "z", "x_out", "losses"), evaluation, strict=True))
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from tests.conftest import write_checkpoint
 from tests.test_oracle import ORACLE_DIR
@@ -113,6 +114,36 @@ def test_goes_on_from_the_newest_whole_checkpoint(digits, tmp_path, capsys):
     assert lines[4].startswith(f"skipped: {tmp_path / 'parameter3.ckpt'}: expected a whole checkpoint")
     assert lines[5] == f"going on from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
     assert history["epoch"] == [0, 1, 2, 3]
+
+
+def test_a_run_of_several_steps_may_end_with_a_shorter_one(digits, tmp_path, monkeypatch):
+    """Four batches, three steps a run: what is not a whole run is trained on too, and counted once."""
+    monkeypatch.setattr(training, "STEPS_A_RUN", 3)
+    prefix, history = train(digits, tmp_path, num_epoch=1, learning_rate=1e-30, keep_prob=1.0)
+    assert checkpoints.read_variables(prefix)["Variable"] == 4
+    measured = evaluation.evaluate(prefix, digits.train.images[:200], digits.train.digits[:200])
+    assert history["Recon_error"][0] == pytest.approx(measured.Recon_error, rel=1e-3)
+    assert history["Regularization_error"][0] == pytest.approx(measured.Regularization_error, rel=1e-5)
+
+
+@pytest.mark.parametrize("n_towers", [2, 3, 8, 20])
+def test_towers_of_any_sizes_are_one_network(digits, n_towers):
+    """A batch of eight, its noise fed: errors and gradients are those of a single tower."""
+    settings = dataclasses.replace(SETTINGS, batch_size=8, learning_rate=1.0)
+    after = []
+    for towers in (1, n_towers):
+        with tf.Graph().as_default() as tf_graph, tf.Session() as session:
+            graph = training.training_graph(784, settings, n_towers=towers)
+            tf.train.Saver().restore(session, str(ORACLE_DIR / "parameter0.ckpt"))
+            feeds = {graph.input_data: digits.train.images[:8], graph.dropout_rate: 1.0}
+            feeds |= {op.outputs[0]: np.zeros([int(size) for size in op.outputs[0].shape])
+                      for op in tf_graph.get_operations() if op.type == "RandomStandardNormal"}
+            errors = session.run([graph.steps[0].train_op, graph.steps[0].errors], feeds)[1]
+            # Adam's first moment after one step is a tenth of the gradient.
+            slots = [v for v in tf.global_variables() if v.op.name.endswith("/Adam")]
+            after.append([*errors, *session.run(slots)])
+    for one, several in zip(*after, strict=True):
+        np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-6)
 
 
 def test_weights_without_adams_slots_are_moved_out_of_the_way(digits, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from vae_graph import checkpoints
 from vae_graph.model import Variational_autoencoder
 
 ERROR_NAMES = ("Recon_error", "Regularization_error", "ELBO")
+# Measured on two cores: see tests/README.md.
+N_TOWERS = 2
+STEPS_A_RUN = 4
 FREE_TO_CHANGE = {"num_epoch", "checkpoint_every"}
 
 
@@ -39,30 +43,57 @@ class SettingsError(ValueError):
     """Settings do not fit the data or the run that is to go on. The message names the flag and both values."""
 
 
-class TrainingGraph(NamedTuple):
-    """The ends of the graph that a training loop holds."""
+class Step(NamedTuple):
+    """One step of training; to run it is to run those before it too."""
 
-    input_data: tf.Tensor        # float32 [batch, n_input]
-    dropout_rate: tf.Tensor      # float32 scalar; takes the KEEP probability, as the original's does
-    errors: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+    errors: tuple[tf.Tensor, ...]    # Recon_error, Regularization_error, ELBO of its batch, before its update
     train_op: tf.Operation
 
 
-def training_graph(n_input: int, settings: Settings) -> TrainingGraph:
-    """Add the autoencoder and its optimizer to the default graph: the original's 39 variables, no others."""
+class TrainingGraph(NamedTuple):
+    """The ends of the graph that a training loop holds."""
+
+    input_data: tf.Tensor        # float32 [steps * batch, n_input]
+    dropout_rate: tf.Tensor      # float32 scalar; takes the KEEP probability, as the original's does
+    steps: tuple[Step, ...]
+
+
+def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers: int = 1) -> TrainingGraph:
+    """Add the autoencoder and its optimizer to the default graph: the original's 39 variables, no others.
+
+    Args:
+        n_input: pixels of an image.
+        settings: see `Settings`.
+        n_steps: steps that one `Session.run` can take, each on the next `batch_size` rows of `input_data`.
+        n_towers: parts of a batch that are worked on side by side; their gradients' mean is the batch's.
+    """
     input_data = tf.placeholder(tf.float32, [None, n_input], name="input_data")
     dropout_rate = tf.placeholder(tf.float32, [], name="dropout_rate")
 
-    _, _, *errors = Variational_autoencoder(
-        input_data, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, dropout_rate)
-
     # Without a name of its own it is `Variable` in the checkpoint; the name is part of the file format.
     global_step = tf.Variable(0, trainable=False, use_resource=True)
-    learning_rate = tf.train.exponential_decay(
-        settings.learning_rate, global_step, settings.decay_step, settings.decay_rate)
-    train_op = tf.train.AdamOptimizer(learning_rate).minimize(errors[-1], global_step=global_step)
+    optimizer = tf.train.AdamOptimizer(lambda: tf.train.exponential_decay(      # asked for anew in each step
+        settings.learning_rate, global_step, settings.decay_step, settings.decay_rate))
 
-    return TrainingGraph(input_data, dropout_rate, tuple(errors), train_op)
+    steps: list[Step] = []
+    for start in range(0, n_steps * settings.batch_size, settings.batch_size):
+        with tf.control_dependencies([step.train_op for step in steps[-1:]]):
+            errors = _errors(input_data[start:start + settings.batch_size], dropout_rate, settings, n_towers)
+            steps.append(Step(errors, optimizer.minimize(errors[-1], global_step=global_step)))
+    return TrainingGraph(input_data, dropout_rate, tuple(steps))
+
+
+def _errors(batch: tf.Tensor, keep_prob: tf.Tensor, settings: Settings, n_towers: int) -> tuple[tf.Tensor, ...]:
+    """The three errors of a batch, built as towers: networks on parts of the batch that share their weights."""
+    shares = [len(part) for part in np.array_split(np.arange(settings.batch_size), min(n_towers, settings.batch_size))]
+    towers = []
+    for part, n_images in zip(tf.split(batch, shares), shares, strict=True):
+        # A size that is known while the graph is built spares the session to ask for it in every step.
+        part.set_shape([n_images, batch.shape[1]])
+        _, _, *errors = Variational_autoencoder(
+            part, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, keep_prob)
+        towers.append([error * (n_images / settings.batch_size) for error in errors])
+    return tuple(tf.add_n(parts) for parts in zip(*towers, strict=True))
 
 
 def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
@@ -97,11 +128,11 @@ def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
     with tf.Graph().as_default():
         # A resumed run draws new noise, not that of the first epochs again.
         tf.set_random_seed(settings.seed + first_epoch)
-        graph = training_graph(images.shape[1], settings)
+        graph = training_graph(images.shape[1], settings, STEPS_A_RUN, N_TOWERS)
         saver = tf.train.Saver(save_relative_paths=True)
         initializer = tf.global_variables_initializer()
 
-        with tf.Session() as session:
+        with tf.Session(config=session_config()) as session:
             if newest:
                 saver.restore(session, newest.prefix)
                 at_checkpoint(newest.prefix)
@@ -112,12 +143,14 @@ def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
 
             for epoch in range(first_epoch, settings.num_epoch):
                 errors = np.zeros(len(ERROR_NAMES))
-                for start in range(0, n_batches * settings.batch_size, settings.batch_size):
-                    _, *batch_errors = session.run([graph.train_op, *graph.errors], feed_dict={
-                        graph.input_data: images[start:start + settings.batch_size],
-                        graph.dropout_rate: settings.keep_prob})
-                    errors += batch_errors
-                    progress.add(1)
+                for first in range(0, n_batches, STEPS_A_RUN):
+                    steps = graph.steps[:n_batches - first]          # the last run may be a shorter one
+                    start, end = first * settings.batch_size, (first + len(steps)) * settings.batch_size
+                    _, batch_errors = session.run(
+                        [steps[-1].train_op, [step.errors for step in steps]],
+                        feed_dict={graph.input_data: images[start:end], graph.dropout_rate: settings.keep_prob})
+                    errors += np.sum(batch_errors, axis=0, dtype=np.float64)
+                    progress.add(len(steps))
 
                 errors /= n_batches
                 _print_epoch(epoch, errors)
@@ -130,6 +163,13 @@ def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                     at_checkpoint(prefix)
 
     return prefix, history
+
+
+def session_config() -> tf.ConfigProto:
+    """A thread for each tower, and the cores shared out among them: a small matrix product is best left to one core."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return tf.ConfigProto(inter_op_parallelism_threads=N_TOWERS,
+                          intra_op_parallelism_threads=max(1, n_cores // N_TOWERS))
 
 
 def _point_to_resume(folder: Path, run: dict) -> checkpoints.Checkpoint | None:

@@ -84,6 +84,7 @@ def run_here(prefix, inputs, n_steps):
     """X_out and errors for the first input, after restoring and `n_steps` steps, and all variables then."""
     with tf.Graph().as_default() as tf_graph, tf.Session() as session:
         graph = training.training_graph(784, SETTINGS)
+        [step] = graph.steps
         tf.train.Saver().restore(session, prefix)
 
         def run(what, index):
@@ -91,8 +92,8 @@ def run_here(prefix, inputs, n_steps):
                                       graph.dropout_rate: 1.0})
 
         for index in range(1, n_steps + 1):
-            run(graph.train_op, index)
-        X_out, errors = run([tf_graph.get_tensor_by_name("clip_by_value:0"), graph.errors], 0)
+            run(step.train_op, index)
+        X_out, errors = run([tf_graph.get_tensor_by_name("clip_by_value:0"), step.errors], 0)
         variables = {v.op.name: value for v, value in zip(
             tf.global_variables(), session.run(tf.global_variables()), strict=True)}
     return X_out, errors, variables
