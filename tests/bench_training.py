@@ -64,6 +64,22 @@ def ours(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap:
         training.train(images, {}, settings, Path(folder), at_checkpoint=lambda prefix: lap())
 
 
+def one_tower(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+    """Ours without its towers: what they bring."""
+    from vae_graph import training
+
+    training.N_TOWERS = 1
+    ours(images, batch_size, n_hidden, n_epochs, lap)
+
+
+def one_step_a_run(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+    """Ours with a `Session.run` for each step: what several steps in one bring."""
+    from vae_graph import training
+
+    training.STEPS_A_RUN = 1
+    ours(images, batch_size, n_hidden, n_epochs, lap)
+
+
 def pytorch(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """The same model as a user of PyTorch would write it, with fused Adam."""
     import torch
@@ -173,7 +189,8 @@ def products(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, 
         lap()
 
 
-CONTESTANTS = {"port": port, "ours": ours, "pytorch": pytorch, "jax": jax, "products": products}
+CONTESTANTS = {"port": port, "ours": ours, "one tower": one_tower, "one step a run": one_step_a_run,
+               "pytorch": pytorch, "jax": jax, "products": products}
 NEEDS = {"pytorch": ("torch",), "jax": ("jax", "optax")}
 
 
@@ -219,7 +236,7 @@ def race(rounds: int) -> dict[str, object]:
     for number in range(rounds):
         for name in names:
             times[name].append(measure(name))
-            print(f"round {number + 1} of {rounds}: {name:9} {times[name][-1]:6.2f} ms", file=sys.stderr)
+            print(f"round {number + 1} of {rounds}: {name:14} {times[name][-1]:6.2f} ms", file=sys.stderr)
     medians = {name: statistics.median(values) for name, values in times.items()}
     print("| | ms a step | its time / ours |\n|---|---|---|")
     for name, median in medians.items():

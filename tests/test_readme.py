@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import statistics
 import subprocess
 from pathlib import Path
 
@@ -82,6 +83,14 @@ def test_old_against_new_is_what_comparison_json_says():
                            round(number["difference"], 4), float(f"{number['standard_error']:.4g}")]
                     for name, number in found["numbers"].items()}
     assert f"agreement of the latent spaces: {found['latent_agreement']:.4f} " in README
+
+
+def test_the_speeds_are_those_of_the_race():
+    found = json.loads((ROOT / "figures" / "bench_training.json").read_text())["ms a step, round by round"]
+    medians = [statistics.median(times) for times in found.values()]
+    section = README.split("## Speed")[1].split("## ")[0]
+    assert re.findall(r"\| ([\d.]+) \| ([\d.]+) \|$", section, re.MULTILINE) == [
+        (f"{median:.2f}", f"{median / medians[1]:.2f}") for median in medians]
 
 
 def test_the_figures_are_there():

@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 from vae_graph import checkpoints
 from vae_graph.model import Variational_autoencoder, gaussian_encoder, log_likelihood, regularization
 
-BATCH_SIZE = 10_000              # images a run; bounds the memory, MNIST's test set is one batch
+BATCH_SIZE = 1_000               # images a run; bounds the memory
 N_SHOWN = 5                      # test images shown beside their reconstructions
 ACTIVE_VARIANCE = 0.01           # variance over the images of a unit's mean, from which on it is active (Burda et al.)
 GRID = np.linspace(-2, 2, 20)    # the manifold's values of z1, and of z2
