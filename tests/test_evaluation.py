@@ -116,11 +116,10 @@ def test_the_bound_is_that_of_burda_et_al(digits, weights, monkeypatch):
     monkeypatch.setattr(evaluation, "BATCH_SIZE", 25)
     X = digits.test.images
     mean, std = encode(weights, X)
-    noise, expected = np.random.default_rng(3), []
+    noise, expected = np.random.default_rng([3, 1]), []
     for start in range(0, 60, 25):
         part = slice(start, start + 25)
         m, s = mean[part], std[part]
-        noise.standard_normal((1, *m.shape))                   # the one draw of the errors
         eps = noise.standard_normal((7, *m.shape))
         z = m + s * eps
         X_out = decode(weights, z)
@@ -131,6 +130,12 @@ def test_the_bound_is_that_of_burda_et_al(digits, weights, monkeypatch):
 
     measured = evaluation.measure(PREFIX, X, seed=3, draws=1, iwae_samples=7)
     np.testing.assert_allclose(-measured.negative_IWAE_bound, np.concatenate(expected), rtol=1e-5)
+
+
+def test_the_errors_are_the_same_with_the_bound_as_without(digits, monkeypatch):
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 25)
+    with_bound, without = (evaluation.measure(PREFIX, digits.test.images, draws=2, iwae_samples=n) for n in (3, 0))
+    np.testing.assert_array_equal(with_bound.Recon_error, without.Recon_error)
 
 
 def test_more_samples_tighten_the_bound(digits):

@@ -137,7 +137,8 @@ def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwa
         CheckpointError: the checkpoint is not whole, not of this network, made for images of another size, or
             gives no finite errors.
     """
-    noise = np.random.default_rng(seed)
+    # The bound's noise has a stream of its own: the errors are the same whether it is asked for or not.
+    noise, bound_noise = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     n_images = len(images)
     with restored(prefix, seed) as model:
         _refuse_other_size(prefix, images, model.sizes)
@@ -155,7 +156,7 @@ def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwa
                 Recon_error[draw, part] = -_sample(model, X, mean[part], std, noise)[0]
                 progress.add(1)
             for _ in range(iwae_samples):
-                log_sum[part] = np.logaddexp(log_sum[part], sum(_sample(model, X, mean[part], std, noise)))
+                log_sum[part] = np.logaddexp(log_sum[part], sum(_sample(model, X, mean[part], std, bound_noise)))
                 progress.add(1)
 
     bound = np.log(iwae_samples) - log_sum if iwae_samples else None
