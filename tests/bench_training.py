@@ -9,6 +9,7 @@ machine whose speed drifts favours none. Medians over the rounds are given, and 
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -203,10 +204,8 @@ def run_contestant(name: str, threads: int, batch_size: int, n_hidden: int, n_st
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     images = np.random.default_rng(0).random((n_steps * batch_size, 784), dtype=np.float32) ** 6   # dark, as digits are
     laps: list[float] = []
-    with open(os.devnull, "w") as nowhere:
-        stdout, sys.stdout = sys.stdout, nowhere
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         CONTESTANTS[name](images, batch_size, n_hidden, 4, lambda: laps.append(time.perf_counter()))
-        sys.stdout = stdout
     print(json.dumps([1000 * (b - a) / n_steps for a, b in itertools.pairwise(laps)]))
 
 
