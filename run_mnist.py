@@ -89,10 +89,10 @@ def train_test_draw(flags: argparse.Namespace) -> str:
     if flags.restart and (earlier := checkpoints.set_aside(checkpoint_dir)):
         print(f"the earlier run is now in {earlier}")
 
-    print(f"{name}: {len(data_set.train.images)} images to train on, {len(data_set.test.images)} to test on")
+    print(f"{name}: {len(data_set.train.digits)} images to train on, {len(data_set.test.digits)} to test on")
     settings = Settings(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Settings)})
     prefix, history = training.train(
-        data_set.train.images, data_set.sha256, settings, checkpoint_dir,
+        data_set.train.pixels, data_set.sha256, settings, checkpoint_dir,
         at_checkpoint=lambda prefix: draw_results(prefix, data_set, flags.seed, figures_dir))
 
     errors = evaluation.evaluate(prefix, data_set.test.images, data_set.test.digits, flags.seed)
@@ -137,14 +137,15 @@ def compare(flags: argparse.Namespace) -> str:
     data_set = load_data(flags)
     figures_dir = writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
     test = data_set.test.first(flags.n_images)
-    found = comparison.compare(*prefixes, test.images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
+    images = test.images
+    found = comparison.compare(*prefixes, images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
                                verbose=sys.stdout.isatty())
     sides = []
     for name, prefix in zip("AB", prefixes, strict=True):
-        shown = evaluation.results(prefix, test.images, flags.seed)
+        shown = evaluation.results(prefix, images, flags.seed)
         sides.append(plot.Side(f"{name}: {prefix}", shown.reconstructions, shown.codes, shown.manifold,
                                shown.axis_names))
-    picture = plot.comparison(sides, test.images, test.digits, evaluation.GRID[-1], data_set.title)
+    picture = plot.comparison(sides, images, test.digits, evaluation.GRID[-1], data_set.title)
     record = as_json(flags, data_set, comparison=dataclasses.asdict(found))
     checkpoints.write_whole(figures_dir / "comparison.png", plot.png(picture))
     checkpoints.write_whole(figures_dir / "comparison.json", record.encode())
@@ -195,8 +196,8 @@ def load_data(flags: argparse.Namespace) -> data.DataSet:
 
 def named_images(data_set: data.DataSet, test: data.Split) -> str:
     """What to call the test images, all or the first of them."""
-    whole = len(test.images) == len(data_set.test.images)
-    return f"{'Test set' if whole else f'First {len(test.images)} test images'} of {data_set.title or data_set.name}"
+    whole = len(test.digits) == len(data_set.test.digits)
+    return f"{'Test set' if whole else f'First {len(test.digits)} test images'} of {data_set.title or data_set.name}"
 
 
 def writable_folder(flag: str, path: Path) -> Path:
@@ -217,7 +218,7 @@ def draw_results(prefix: str, data_set: data.DataSet, seed: int, figures_dir: Pa
     plane_title = "\n".join(filter(None, (data_set.title, results.plane)))
     pictures = {
         "result1_reconstruction.png": plot.reconstruction(
-            test.images[:len(results.reconstructions)], results.reconstructions, data_set.title),
+            test.first(len(results.reconstructions)).images, results.reconstructions, data_set.title),
         "result2_latent.png": plot.latent(results.codes, test.digits, results.axis_names, plane_title),
         "result3_manifold.png": plot.manifold(results.manifold, evaluation.GRID[-1], results.axis_names, plane_title),
     }

@@ -125,7 +125,7 @@ def test_compare_prints_and_keeps_what_the_function_finds(old, capsys, idx_folde
 
 def test_compare_takes_models_of_other_sizes_and_few_images(old, capsys, digits, tmp_path):
     settings = training.Settings(n_hidden_encoder=8, n_z=3, n_hidden_decoder=8, num_epoch=1, batch_size=50)
-    training.train(digits.train.images, digits.sha256, settings, old.parent)
+    training.train(digits.train.pixels, digits.sha256, settings, old.parent)
     for n_images in ("1", "2"):
         output = run(capsys, "compare", old, old.parent / "parameter0.ckpt", *OTHER, "--n_images", n_images)
         assert "not shared, or of another shape: decoder_hidden_1/b4, " in output

@@ -57,7 +57,7 @@ def test_the_standard_error_is_that_of_pairs():
 
 def test_models_of_other_sizes(digits, tmp_path):
     settings = training.Settings(n_hidden_encoder=8, n_z=3, n_hidden_decoder=12, num_epoch=1, batch_size=50)
-    other, _ = training.train(digits.train.images, digits.sha256, settings, tmp_path)
+    other, _ = training.train(digits.train.pixels, digits.sha256, settings, tmp_path)
     found = compare(digits, AFTER, other)
     assert (found.a.sizes.n_z, found.b.sizes.n_z) == (2, 3)
     shared = {variable.name.removesuffix("/Adam_1").removesuffix("/Adam") for variable in found.variables}

@@ -66,7 +66,7 @@ class TestOther:
     def test_is_split_as_the_original_splits(self, idx_folder):
         data_set = data.other(idx_folder)
         assert data_set.name == "small digits"
-        assert (len(data_set.train.images), len(data_set.validation.images), len(data_set.test.images)) == (220, 20, 60)
+        assert (len(data_set.train.digits), len(data_set.validation.digits), len(data_set.test.digits)) == (220, 20, 60)
         images, _ = data.read_idx(idx_folder / data.TRAIN_IMAGES.name, (28, 28))
         labels, _ = data.read_idx(idx_folder / data.TRAIN_LABELS.name, ())
         assert data_set.train.images.dtype == data_set.train.labels.dtype == np.float32

@@ -98,7 +98,7 @@ class TestLatentPlane:
 @pytest.mark.parametrize("n_z", [1, 3])
 def test_pictures_of_other_latent_sizes(digits, tmp_path, n_z):
     settings = training.Settings(n_hidden_encoder=8, n_z=n_z, n_hidden_decoder=8, num_epoch=1, batch_size=50)
-    prefix, _ = training.train(digits.train.images, digits.sha256, settings, tmp_path)
+    prefix, _ = training.train(digits.train.pixels, digits.sha256, settings, tmp_path)
     results = evaluation.results(prefix, digits.test.images, seed=0)
     assert results.codes.shape == (60, 2)
     assert results.manifold.shape == (20, 20, 784)

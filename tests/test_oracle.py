@@ -37,12 +37,12 @@ def repeated(oracle, request):
             """The inputs and the noise of some steps; each tower has tensors of its own for its share of the noise."""
             feeds = {graph.input_data: np.concatenate(oracle["x"][first:first + steps]) / np.float32(255),
                      graph.dropout_rate: keep_prob}
-            for network, (step, tower) in enumerate(np.ndindex(steps, n_towers)):
-                suffix = f"_{network}" if network else ""
+            for step, tower in np.ndindex(steps, n_towers):
+                noise, suffix = graph.steps[step].noise, f"_{tower}" if tower else ""
                 share = slice(*shares[tower:tower + 2])
-                feeds[f"random_normal{suffix}:0"] = oracle["eps"][first + step, share]
+                feeds[noise[f"random_normal{suffix}/RandomStandardNormal"]] = oracle["eps"][first + step, share]
                 for layer in HIDDEN_LAYERS if keep_prob < 1 else ():
-                    feeds[f"{layer}{suffix}/dropout/random_uniform/RandomUniform:0"] = \
+                    feeds[noise[f"{layer}{suffix}/dropout/random_uniform/RandomUniform"]] = \
                         oracle[f"u_{layer}"][first + step, share]
             return feeds
 
@@ -56,10 +56,10 @@ def repeated(oracle, request):
         towers = []
         for suffix in ["", *(f"_{tower}" for tower in range(1, n_towers))]:
             towers.append([
-                tf_graph.get_tensor_by_name(f"encoder_z{suffix}/strided_slice:0"),
-                tf_graph.get_tensor_by_name(f"encoder_z{suffix}/add_1:0"),
-                tf_graph.get_operation_by_name(f"decoder_hidden_1{suffix}/MatMul").inputs[0],
-                tf_graph.get_tensor_by_name(f"clip_by_value{suffix}:0")])
+                tf_graph.get_tensor_by_name(f"step_1/encoder_z{suffix}/strided_slice:0"),
+                tf_graph.get_tensor_by_name(f"step_1/encoder_z{suffix}/add_1:0"),
+                tf_graph.get_operation_by_name(f"step_1/decoder_hidden_1{suffix}/MatMul").inputs[0],
+                tf_graph.get_tensor_by_name(f"step_1/clip_by_value{suffix}:0")])
         ends = [tf.concat(parts, axis=0) for parts in zip(*towers, strict=True)]
         evaluation = session.run([*ends, graph.steps[0].errors], feed(0, 1, 1.0))
     return np.array(losses), variables, dict(zip(("mean", "std", "z", "x_out", "losses"), evaluation, strict=True))

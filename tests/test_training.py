@@ -17,7 +17,7 @@ SETTINGS = training.Settings(n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, nu
 
 def train(digits, folder, at_checkpoint=lambda prefix: None, **changes):
     folder.mkdir(exist_ok=True)
-    return training.train(digits.train.images, digits.sha256, dataclasses.replace(SETTINGS, **changes), folder,
+    return training.train(digits.train.pixels, digits.sha256, dataclasses.replace(SETTINGS, **changes), folder,
                           at_checkpoint)
 
 
@@ -132,12 +132,11 @@ def test_towers_of_any_sizes_are_one_network(digits, n_towers):
     settings = dataclasses.replace(SETTINGS, batch_size=8, learning_rate=1.0)
     after = []
     for towers in (1, n_towers):
-        with tf.Graph().as_default() as tf_graph, tf.Session() as session:
+        with tf.Graph().as_default(), tf.Session() as session:
             graph = training.training_graph(784, settings, n_towers=towers)
             tf.train.Saver().restore(session, str(ORACLE_DIR / "parameter0.ckpt"))
             feeds = {graph.input_data: digits.train.images[:8], graph.dropout_rate: 1.0}
-            feeds |= {op.outputs[0]: np.zeros([int(size) for size in op.outputs[0].shape])
-                      for op in tf_graph.get_operations() if op.type == "RandomStandardNormal"}
+            feeds |= {noise: np.zeros(noise.shape) for name, noise in graph.steps[0].noise.items() if "normal" in name}
             errors = session.run([graph.steps[0].train_op, graph.steps[0].errors], feeds)[1]
             # Adam's first moment after one step is a tenth of the gradient.
             slots = [v for v in tf.global_variables() if v.op.name.endswith("/Adam")]

@@ -69,19 +69,24 @@ class MnistUnavailable(DataError):
 
 @dataclass(frozen=True)
 class Split:
-    """Images, float32 [n, 784] in [0, 1], with their one-hot labels, float32 [n, 10]."""
+    """Images with their labels, as the files have them: bytes."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    pixels: np.ndarray           # uint8 [n, 784]
+    digits: np.ndarray           # uint8 [n]
 
     @property
-    def digits(self) -> np.ndarray:
-        """The labels as numbers, int [n]."""
-        return self.labels.argmax(1)
+    def images(self) -> np.ndarray:
+        """What the network is fed, float32 [n, 784] in [0, 1]; made when it is asked for, at four times the memory."""
+        return np.divide(self.pixels, 255, dtype=np.float32)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels as the original has them: one-hot, float32 [n, 10]."""
+        return np.eye(N_CLASSES, dtype=np.float32)[self.digits]
 
     def first(self, n: int | None) -> "Split":
         """The first n images, or all there are."""
-        return Split(self.images[:n], self.labels[:n])
+        return Split(self.pixels[:n], self.digits[:n])
 
 
 @dataclass(frozen=True)
@@ -189,8 +194,10 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     if len(body) != count * item_size:
         found = "more" if len(body) > count * item_size else f"only {len(body)} bytes"
         raise DataError(f"{path}: expected {count} items of {item_size} bytes as its header says, found {found}")
+    digest = hashlib.sha256(header)
+    digest.update(body)
     items = np.frombuffer(body, np.uint8)
-    return items.reshape(count, item_size) if item_shape else items, hashlib.sha256(header + body).hexdigest()
+    return items.reshape(count, item_size) if item_shape else items, digest.hexdigest()
 
 
 def _read_header(path: Path, file: gzip.GzipFile, item_shape: tuple[int, ...]) -> tuple[bytes, int]:
@@ -213,19 +220,15 @@ def _read_header(path: Path, file: gzip.GzipFile, item_shape: tuple[int, ...]) -
 
 def _data_set(name: str, stand_in: str, contents: dict[IdxFile, tuple[np.ndarray, str]]) -> DataSet:
     """The four files' items as the original's three parts: the first twelfth, MNIST's 5,000, is for validation."""
-    train = _split(contents[TRAIN_IMAGES][0], contents[TRAIN_LABELS][0])
-    n_validation = len(train.images) // 12
+    pixels, digits = contents[TRAIN_IMAGES][0], contents[TRAIN_LABELS][0]
+    n_validation = len(pixels) // 12
     return DataSet(
         name=name,
         stand_in=stand_in,
-        train=Split(train.images[n_validation:], train.labels[n_validation:]),
-        validation=Split(train.images[:n_validation], train.labels[:n_validation]),
-        test=_split(contents[TEST_IMAGES][0], contents[TEST_LABELS][0]),
+        train=Split(pixels[n_validation:], digits[n_validation:]),
+        validation=Split(pixels[:n_validation], digits[:n_validation]),
+        test=Split(contents[TEST_IMAGES][0], contents[TEST_LABELS][0]),
         sha256={file.name: digest for file, (_, digest) in contents.items()})
-
-
-def _split(images: np.ndarray, labels: np.ndarray) -> Split:
-    return Split(np.divide(images, 255, dtype=np.float32), np.eye(N_CLASSES, dtype=np.float32)[labels])
 
 
 def _download(files: Sequence[IdxFile], folder: Path, mirrors: Sequence[str]) -> None:

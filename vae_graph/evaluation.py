@@ -199,7 +199,8 @@ def results(prefix: str, images: np.ndarray, seed: int) -> Results:
     """
     with restored(prefix, seed) as model:
         _refuse_other_size(prefix, images, model.sizes)
-        runs = [model.session.run([model.z, model.X_out], {model.X: images[part]}) for part in _parts(len(images))]
+        shown = model.X_out[:N_SHOWN]
+        runs = [model.session.run([model.z, shown], {model.X: images[part]}) for part in _parts(len(images))]
         codes = np.concatenate([z for z, _ in runs])
         origin, axes = latent_plane(codes)
 
@@ -210,7 +211,7 @@ def results(prefix: str, images: np.ndarray, seed: int) -> Results:
 
     n_z = model.sizes.n_z
     return Results(
-        reconstructions=runs[0][1][:N_SHOWN],
+        reconstructions=runs[0][1],
         codes=(codes - origin) @ axes.T,
         manifold=manifold.reshape(len(GRID), len(GRID), -1),
         axis_names=("z1", "z2") if n_z == 2 else ("principal component 1", "principal component 2"),

@@ -1,19 +1,17 @@
-"""The original's training: Adam under a decaying learning rate, one Session, one visible loop."""
+"""The original's training: one Session, one visible loop, and a way on after a stop."""
 
 import dataclasses
 import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints
-from vae_graph.model import Variational_autoencoder
+from vae_graph.training_graph import Settings, training_graph
 
 ERROR_NAMES = ("Recon_error", "Regularization_error", "ELBO")
 # Measured on two cores: see tests/README.md.
@@ -22,86 +20,17 @@ STEPS_A_RUN = 4
 FREE_TO_CHANGE = {"num_epoch", "checkpoint_every"}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What determines a run, besides its data. All but the last two are the original's flags, with its defaults."""
-
-    n_hidden_encoder: int = 500      # units in each of the encoder's two hidden layers
-    n_z: int = 2                     # latent dimensions
-    n_hidden_decoder: int = 500      # units in each of the decoder's two hidden layers
-    num_epoch: int = 200
-    batch_size: int = 128            # images a step
-    learning_rate: float = 1e-4      # Adam's, at step 0
-    decay_rate: float = 0.96         # the learning rate is multiplied by this ...
-    decay_step: int = 2000           # ... over so many steps, continuously
-    keep_prob: float = 0.6           # probability of KEEPING a hidden unit
-    seed: int = 0
-    checkpoint_every: int = 20       # epochs
-
-
 class SettingsError(ValueError):
     """Settings do not fit the data or the run that is to go on. The message names the flag and both values."""
 
 
-class Step(NamedTuple):
-    """One step of training; to run it is to run those before it too."""
-
-    errors: tuple[tf.Tensor, ...]    # Recon_error, Regularization_error, ELBO of its batch, before its update
-    train_op: tf.Operation
-
-
-class TrainingGraph(NamedTuple):
-    """The ends of the graph that a training loop holds."""
-
-    input_data: tf.Tensor        # float32 [steps * batch, n_input]
-    dropout_rate: tf.Tensor      # float32 scalar; takes the KEEP probability, as the original's does
-    steps: tuple[Step, ...]
-
-
-def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers: int = 1) -> TrainingGraph:
-    """Add the autoencoder and its optimizer to the default graph: the original's 39 variables, no others.
-
-    Args:
-        n_input: pixels of an image.
-        settings: see `Settings`.
-        n_steps: steps that one `Session.run` can take, each on the next `batch_size` rows of `input_data`.
-        n_towers: parts of a batch that are worked on side by side; their gradients' mean is the batch's.
-    """
-    input_data = tf.placeholder(tf.float32, [None, n_input], name="input_data")
-    dropout_rate = tf.placeholder(tf.float32, [], name="dropout_rate")
-
-    # Without a name of its own it is `Variable` in the checkpoint; the name is part of the file format.
-    global_step = tf.Variable(0, trainable=False, use_resource=True)
-    optimizer = tf.train.AdamOptimizer(lambda: tf.train.exponential_decay(      # asked for anew in each step
-        settings.learning_rate, global_step, settings.decay_step, settings.decay_rate))
-
-    steps: list[Step] = []
-    for start in range(0, n_steps * settings.batch_size, settings.batch_size):
-        with tf.control_dependencies([step.train_op for step in steps[-1:]]):
-            errors = _errors(input_data[start:start + settings.batch_size], dropout_rate, settings, n_towers)
-            steps.append(Step(errors, optimizer.minimize(errors[-1], global_step=global_step)))
-    return TrainingGraph(input_data, dropout_rate, tuple(steps))
-
-
-def _errors(batch: tf.Tensor, keep_prob: tf.Tensor, settings: Settings, n_towers: int) -> tuple[tf.Tensor, ...]:
-    """The three errors of a batch, built as towers: networks on parts of the batch that share their weights."""
-    shares = [len(part) for part in np.array_split(np.arange(settings.batch_size), min(n_towers, settings.batch_size))]
-    towers = []
-    for part, n_images in zip(tf.split(batch, shares), shares, strict=True):
-        # A size that is known while the graph is built spares the session to ask for it in every step.
-        part.set_shape([n_images, batch.shape[1]])
-        _, _, *errors = Variational_autoencoder(
-            part, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, keep_prob)
-        towers.append([error * (n_images / settings.batch_size) for error in errors])
-    return tuple(tf.add_n(parts) for parts in zip(*towers, strict=True))
-
-
-def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
+def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
           at_checkpoint: Callable[[str], None] = lambda prefix: None) -> tuple[str, dict[str, list]]:
     """Train up to epoch `num_epoch`, from the newest whole checkpoint in `folder` where there is one.
 
     Args:
-        images: float32 [n, n_input] in [0, 1], walked in this order, the last partial batch left out.
+        pixels: uint8 [n, n_input], walked in this order, the last partial batch left out. Batch by batch they
+            become float32 in [0, 1]; all at once they would take four times the memory.
         data_sha256: what the data set is known by; a run goes on only with the same data.
         settings: see `Settings`.
         folder: where the checkpoints are; it must exist.
@@ -115,20 +44,19 @@ def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         SettingsError: a batch is larger than the training set, or `folder` holds a run with other settings or data.
         CheckpointError: a checkpoint cannot be written.
     """
-    if settings.batch_size > len(images):
-        raise SettingsError(f"--batch_size: expected at most {len(images)}, the number of training images, "
+    if settings.batch_size > len(pixels):
+        raise SettingsError(f"--batch_size: expected at most {len(pixels)}, the number of training images, "
                             f"found {settings.batch_size}")
     history: dict[str, list] = {name: [] for name in ("epoch", *ERROR_NAMES)}
     run = {"settings": dataclasses.asdict(settings), "data": data_sha256, "errors": history}
     newest = _point_to_resume(folder, run)
     first_epoch = newest.epoch + 1 if newest else 0
     prefix = newest.prefix if newest else ""
-    n_batches = len(images) // settings.batch_size
+    n_batches = len(pixels) // settings.batch_size
 
     with tf.Graph().as_default():
-        # A resumed run draws new noise, not that of the first epochs again.
-        tf.set_random_seed(settings.seed + first_epoch)
-        graph = training_graph(images.shape[1], settings, STEPS_A_RUN, N_TOWERS)
+        tf.set_random_seed(settings.seed)
+        graph = training_graph(pixels.shape[1], settings, STEPS_A_RUN, N_TOWERS)
         saver = tf.train.Saver(save_relative_paths=True)
         initializer = tf.global_variables_initializer()
 
@@ -146,9 +74,10 @@ def train(images: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                 for first in range(0, n_batches, STEPS_A_RUN):
                     steps = graph.steps[:n_batches - first]          # the last run may be a shorter one
                     start, end = first * settings.batch_size, (first + len(steps)) * settings.batch_size
+                    images = np.divide(pixels[start:end], 255, dtype=np.float32)
                     _, batch_errors = session.run(
                         [steps[-1].train_op, [step.errors for step in steps]],
-                        feed_dict={graph.input_data: images[start:end], graph.dropout_rate: settings.keep_prob})
+                        feed_dict={graph.input_data: images, graph.dropout_rate: settings.keep_prob})
                     errors += np.sum(batch_errors, axis=0, dtype=np.float64)
                     progress.add(len(steps))
 

@@ -54,7 +54,7 @@ def old_python(request):
 def ours(digits, tmp_path_factory):
     """A checkpoint of this program."""
     folder = tmp_path_factory.mktemp("ours")
-    return training.train(digits.train.images, digits.sha256, SETTINGS, folder)[0]
+    return training.train(digits.train.pixels, digits.sha256, SETTINGS, folder)[0]
 
 
 @pytest.fixture(scope="module")
