@@ -2,8 +2,9 @@
 
     python -m tests.bench_program [--rounds N] [--json FILE]
 
-MNIST must be there, in $MNIST_DIR or `data`. `run_mnist.py` and the original's program (its loop as in
-bench_training.py, its manifold of 400 decoders) take turns; medians over the rounds are given.
+MNIST must be there, in $MNIST_DIR or `data`. `run_mnist.py`, its loop alone and the original's loop alone (as in
+bench_training.py) take turns, and so do the manifold and the original's of 400 decoders; medians over the rounds are
+given.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench_training import machine, port
+from tests.bench_training import CONTESTANTS, machine
 from vae_graph import checkpoints, data, evaluation
 
 ROOT = Path(__file__).parent.parent
@@ -58,10 +59,10 @@ def seconds_and_memory(command: list[str]) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
-def port_program() -> None:
-    """The original's program up to its last epoch: neither test nor pictures nor checkpoints."""
-    images = data.mnist(data.data_folder()).train.images
-    port(images[:len(images) // 128 * 128], 128, 500, N_EPOCHS, lambda: None)
+def train_alone(contestant: str) -> None:
+    """In a process of its own: the data and the epochs, neither test nor pictures."""
+    pixels = data.mnist(data.data_folder()).train.pixels
+    CONTESTANTS[contestant](pixels[:len(pixels) // 128 * 128], 128, 500, N_EPOCHS, lambda: None)
 
 
 def seconds_of_manifolds(prefix: str) -> tuple[float, float]:
@@ -89,24 +90,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the raw figures")
-    parser.add_argument("--port", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
     flags = parser.parse_args()
-    if flags.port:
-        port_program()
+    if flags.alone:
+        train_alone(flags.alone)
         return
 
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
     found: dict[str, list[float]] = {}
     for _ in range(flags.rounds):
         with tempfile.TemporaryDirectory() as folder:
-            ours = seconds_and_memory(program(folder))
-            theirs = seconds_and_memory([sys.executable, __file__, "--port"])
+            whole = seconds_and_memory(program(folder))
+            ours, theirs = (seconds_and_memory([sys.executable, __file__, "--alone", contestant])
+                            for contestant in ("ours", "port"))
             prefix, _ = checkpoints.find(Path(folder))
             manifolds = seconds_of_manifolds(prefix)
         for name, value in {
                 "start to first step, s": start_to_first_step(),
-                f"{N_EPOCHS} epochs, tested and drawn, s": ours[0], f"port: {N_EPOCHS} epochs alone, s": theirs[0],
-                "peak memory, MB": ours[1], "port: peak memory, MB": theirs[1],
+                f"{N_EPOCHS} epochs, tested and drawn, s": whole[0], "its peak memory, MB": whole[1],
+                f"{N_EPOCHS} epochs alone, s": ours[0], "their peak memory, MB": ours[1],
+                f"port: {N_EPOCHS} epochs alone, s": theirs[0], "port: their peak memory, MB": theirs[1],
                 "manifold, s": manifolds[0], "original's manifold of 400 decoders, s": manifolds[1]}.items():
             found.setdefault(name, []).append(value)
     print("| | median |\n|---|---|")

@@ -3,6 +3,7 @@
     pip install '.[bench]'                        PyTorch and JAX; what is not there is left out
     python -m tests.bench_training                the table
     python -m tests.bench_training --work FILE    ours against batch size, layer width and threads, and a plot of it
+    ... --gpu                                     the same on a GPU; without it none is used
 
 Each contestant runs in a process of its own on the same processors; they take turns, round after round, so that a
 machine whose speed drifts favours none. Medians over the rounds are given, and ratios of those.
@@ -32,12 +33,13 @@ KEEP_PROB, LEARNING_RATE, DECAY_RATE, DECAY_STEP = 0.6, 1e-4, 0.96, 2000
 Lap = Callable[[], None]
 
 
-def port(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+def port(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """The original's loop line by line on this TensorFlow: feed_dict, five fetches, default threads."""
     import tensorflow.compat.v1 as tf
 
     from vae_graph import Variational_autoencoder
 
+    images = pixels / np.float32(255)
     with tf.Graph().as_default():
         input_data = tf.placeholder(tf.float32, [None, 784])
         dropout_rate = tf.placeholder(tf.float32)
@@ -55,33 +57,33 @@ def port(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap:
                 lap()
 
 
-def ours(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+def ours(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """The loop that `run_mnist.py` runs, a checkpoint after each epoch."""
     from vae_graph import training
 
     settings = training.Settings(n_hidden_encoder=n_hidden, n_hidden_decoder=n_hidden, batch_size=batch_size,
                                  num_epoch=n_epochs, checkpoint_every=1)
     with tempfile.TemporaryDirectory() as folder:
-        training.train(images, {}, settings, Path(folder), at_checkpoint=lambda prefix: lap())
+        training.train(pixels, {}, settings, Path(folder), at_checkpoint=lambda prefix: lap())
 
 
-def one_tower(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+def one_tower(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """Ours without its towers: what they bring."""
     from vae_graph import training
 
     training.N_TOWERS = 1
-    ours(images, batch_size, n_hidden, n_epochs, lap)
+    ours(pixels, batch_size, n_hidden, n_epochs, lap)
 
 
-def one_step_a_run(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+def one_step_a_run(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """Ours with a `Session.run` for each step: what several steps in one bring."""
     from vae_graph import training
 
     training.STEPS_A_RUN = 1
-    ours(images, batch_size, n_hidden, n_epochs, lap)
+    ours(pixels, batch_size, n_hidden, n_epochs, lap)
 
 
-def pytorch(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+def pytorch(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """The same model as a user of PyTorch would write it, with fused Adam."""
     import torch
     from torch import nn
@@ -108,11 +110,12 @@ def pytorch(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, l
             return recon, regularization, recon + regularization
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    model, data = Autoencoder(), torch.from_numpy(images)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, data = Autoencoder().to(device), torch.from_numpy(pixels / np.float32(255)).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: DECAY_RATE ** (step / DECAY_STEP))
     for _ in range(n_epochs):
-        total = torch.zeros(3)
+        total = torch.zeros(3, device=device)
         for batch in data.split(batch_size):
             optimizer.zero_grad()
             errors = model(batch)
@@ -124,7 +127,7 @@ def pytorch(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, l
         lap()
 
 
-def jax(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+def jax(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """The same model as a user of JAX would write it: one jitted step, optax' Adam, donated buffers."""
     from functools import partial
 
@@ -166,6 +169,7 @@ def jax(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: 
     layers = [{"w": xavier(random.fold_in(key, i), shape), "b": jnp.zeros(shape[1])}
               for i, shape in enumerate(_sizes(n_hidden))]
     state = optimizer.init(layers)
+    images = pixels / np.float32(255)
     for _ in range(n_epochs):
         total = jnp.zeros(3)
         for start in range(0, len(images), batch_size):
@@ -174,13 +178,13 @@ def jax(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: 
         lap()
 
 
-def products(images: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+def products(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """The matrix products of a step and nothing else, by NumPy's BLAS."""
     random = np.random.default_rng(0)
     layers = [[random.random(shape, dtype=np.float32) for shape in (size, (batch_size, size[0]), (batch_size, size[1]))]
               for size in _sizes(n_hidden)]
     for _ in range(n_epochs):
-        for _ in range(len(images) // batch_size):
+        for _ in range(len(pixels) // batch_size):
             for weights, inputs, _ in layers:
                 inputs @ weights
             for number, (weights, inputs, gradient) in enumerate(layers):
@@ -202,11 +206,20 @@ def _sizes(n_hidden: int) -> list[tuple[int, ...]]:
 def run_contestant(name: str, threads: int, batch_size: int, n_hidden: int, n_steps: int) -> None:
     """In the child process: print the milliseconds a step of each epoch but the first, which is for warming up."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    images = np.random.default_rng(0).random((n_steps * batch_size, 784), dtype=np.float32) ** 6   # dark, as digits are
+    random = np.random.default_rng(0).random((n_steps * batch_size, 784), dtype=np.float32)
+    pixels = (256 * random ** 6).astype(np.uint8)        # dark for the most part, as digits are
     laps: list[float] = []
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        CONTESTANTS[name](images, batch_size, n_hidden, 4, lambda: laps.append(time.perf_counter()))
+        CONTESTANTS[name](pixels, batch_size, n_hidden, 4, lambda: laps.append(time.perf_counter()))
     print(json.dumps([1000 * (b - a) / n_steps for a, b in itertools.pairwise(laps)]))
+
+
+def refuse_without_gpu() -> None:
+    """End with one line unless TensorFlow finds a GPU."""
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        sys.exit("--gpu: expected a GPU that TensorFlow can use, found none")
 
 
 def measure(name: str, threads: int = 2, batch_size: int = 128, n_hidden: int = 500, n_steps: int = 100) -> float:
@@ -278,11 +291,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, metavar="FILE", help="where the plot goes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the raw figures")
     parser.add_argument("--contestant", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--gpu", action="store_true", help="let the contestants use a GPU")
     flags = parser.parse_args()
     if flags.contestant:
         name, *numbers = flags.contestant
         run_contestant(name, *map(int, numbers))
         return
+    if flags.gpu:
+        refuse_without_gpu()
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     found = machine() | (work(flags.work) if flags.work else race(flags.rounds))
     if flags.json:
         flags.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
