@@ -6,13 +6,18 @@ With a command and the name of a checkpoint: look into it, measure it, draw from
 import argparse
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)     # while TensorFlow is imported, Ctrl-C ends without a traceback
 
 
 @contextlib.contextmanager
@@ -43,7 +48,20 @@ with silence():
     import tensorflow as tf
 
     import vae_graph
-    from vae_graph import checkpoints, comparison, data, evaluation, export, inspection, plot, report, training
+    from vae_graph import (
+        checkpoints,
+        comparison,
+        data,
+        evaluation,
+        export,
+        files,
+        inspection,
+        plot,
+        report,
+        resume,
+        saving,
+        training,
+    )
     from vae_graph.flags import TRAIN, parse_flags
     from vae_graph.training import Settings
 
@@ -60,22 +78,29 @@ NO_MNIST = """\
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program and return its exit status: 0; 2 after bad input; 130 after Ctrl-C."""
+    """Run the program and return its exit status: 0; 2 after bad input; 128 and its number after a signal."""
     flags = parse_flags(argv)
+    way_on = "; the same command, without --restart, goes on from there" if flags.command == TRAIN else ""
     try:
         # What comes on the way must not stand in the JSON's way.
         with contextlib.redirect_stdout(sys.stderr) if vars(flags).get("json") else contextlib.nullcontext():
             text = COMMANDS[flags.command](flags)
-        print(text)
+        print(text, flush=True)
         return 0
-    except (data.DataError, checkpoints.CheckpointError, training.SettingsError, export.ExportError) as error:
+    except (data.DataError, checkpoints.CheckpointError, resume.SettingsError, export.ExportError, files.FolderInUse,
+            training.Diverged) as error:
         message = str(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for what is still to be flushed
+        message = f"expected an output that stays open, found it closed{way_on}"
     except OSError as error:
         message = f"expected files that can be read and written, found: {error}"
+    except training.Stopped as stop:
+        print(f"\n{stop}{way_on}", file=sys.stderr)
+        return 128 + stop.number
     except KeyboardInterrupt:
-        way_on = "; the same command, without --restart, goes on from the last checkpoint"
-        print(f"\nstopped{way_on if flags.command == TRAIN else ''}", file=sys.stderr)
-        return 130
+        print(f"\nstopped{way_on}", file=sys.stderr)
+        return 128 + signal.SIGINT
     print(f"run_mnist.py: error: {message}", file=sys.stderr)
     return 2
 
@@ -86,19 +111,20 @@ def train_test_draw(flags: argparse.Namespace) -> str:
     name = data_set.title or data_set.name
     checkpoint_dir = writable_folder("--checkpoint_dir", flags.checkpoint_dir / data_set.stand_in)
     figures_dir = writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
-    if flags.restart and (earlier := checkpoints.set_aside(checkpoint_dir)):
-        print(f"the earlier run is now in {earlier}")
-
-    print(f"{name}: {len(data_set.train.digits)} images to train on, {len(data_set.test.digits)} to test on")
-    settings = Settings(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Settings)})
-    prefix, history = training.train(
-        data_set.train.pixels, data_set.sha256, settings, checkpoint_dir,
-        at_checkpoint=lambda prefix: draw_results(prefix, data_set, flags.seed, figures_dir))
+    with files.sole_writer(checkpoint_dir):
+        files.tidy(checkpoint_dir)
+        if flags.restart and (earlier := saving.set_aside(checkpoint_dir)):
+            print(f"the earlier run is now in {earlier}")
+        print(f"{name}: {len(data_set.train.digits)} images to train on, {len(data_set.test.digits)} to test on")
+        settings = Settings(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Settings)})
+        prefix, history = training.train(
+            data_set.train.pixels, data_set.sha256, settings, checkpoint_dir,
+            at_checkpoint=lambda prefix: draw_results(prefix, data_set, flags.seed, figures_dir))
 
     errors = evaluation.evaluate(prefix, data_set.test.images, data_set.test.digits, flags.seed)
-    checkpoints.write_whole(figures_dir / "training_curve.png", plot.png(plot.training_curve(history, data_set.title)))
+    files.write_whole(figures_dir / "training_curve.png", plot.png(plot.training_curve(history, data_set.title)))
     record = as_json(flags, data_set, test=dataclasses.asdict(errors), training=history)
-    checkpoints.write_whole(figures_dir / "run.json", record.encode())
+    files.write_whole(figures_dir / "run.json", record.encode())
     return (f"{report.errors(f'Test set of {name}', errors)}\n"
             f"The checkpoint is {prefix}; the pictures and run.json are in {figures_dir}")
 
@@ -127,7 +153,7 @@ def figures(flags: argparse.Namespace) -> str:
     data_set = load_data(flags)
     figures_dir = writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
     draw_results(prefix, data_set, flags.seed, figures_dir)
-    checkpoints.write_whole(figures_dir / "figures.json", as_json(flags, data_set, checkpoint=prefix).encode())
+    files.write_whole(figures_dir / "figures.json", as_json(flags, data_set, checkpoint=prefix).encode())
     return f"The pictures of {prefix} are in {figures_dir}"
 
 
@@ -147,8 +173,8 @@ def compare(flags: argparse.Namespace) -> str:
                                shown.axis_names))
     picture = plot.comparison(sides, images, test.digits, evaluation.GRID[-1], data_set.title)
     record = as_json(flags, data_set, comparison=dataclasses.asdict(found))
-    checkpoints.write_whole(figures_dir / "comparison.png", plot.png(picture))
-    checkpoints.write_whole(figures_dir / "comparison.json", record.encode())
+    files.write_whole(figures_dir / "comparison.png", plot.png(picture))
+    files.write_whole(figures_dir / "comparison.json", record.encode())
     text = report.comparison(named_images(data_set, test), found)
     return record if flags.json else f"{text}\nThe picture, and all this as JSON, are in {figures_dir}"
 
@@ -173,7 +199,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], str]] = {
 def find(path: Path) -> str:
     """The prefix of the checkpoint that a path means; what is passed over on the way is said."""
     prefix, problems = checkpoints.find(path)
-    for problem in problems:
+    for problem in problems.values():
         print(f"skipped: {problem}")
     return prefix
 
@@ -207,7 +233,7 @@ def writable_folder(flag: str, path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
-        raise training.SettingsError(
+        raise resume.SettingsError(
             f"{flag}: expected a folder that can be written, found {path}: {error.strerror}") from None
 
 
@@ -223,7 +249,7 @@ def draw_results(prefix: str, data_set: data.DataSet, seed: int, figures_dir: Pa
         "result3_manifold.png": plot.manifold(results.manifold, evaluation.GRID[-1], results.axis_names, plane_title),
     }
     for name, picture in pictures.items():
-        checkpoints.write_whole(figures_dir / name, plot.png(picture))
+        files.write_whole(figures_dir / name, plot.png(picture))
 
 
 def as_json(flags: argparse.Namespace, data_set: data.DataSet | None = None, **found: object) -> str:
@@ -241,4 +267,8 @@ def as_json(flags: argparse.Namespace, data_set: data.DataSet | None = None, **f
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")        # a name that cannot be shown must not end a run
     sys.exit(main())

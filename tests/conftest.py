@@ -65,7 +65,11 @@ def digits():
 @pytest.fixture(scope="session")
 def idx_files(tmp_path_factory):
     """A folder with four small IDX files in MNIST's format, which are not MNIST's."""
-    folder = tmp_path_factory.mktemp("idx")
+    return write_small_idx(tmp_path_factory.mktemp("idx"))
+
+
+def write_small_idx(folder):
+    """Write 240 rendered digits to train on and 60 to test on."""
     images, labels = data.rendered.draw_digits(300, seed=1)
     images = images.reshape(-1, 28, 28)
     for (images_file, labels_file), part in (((data.TRAIN_IMAGES, data.TRAIN_LABELS), slice(0, 240)),

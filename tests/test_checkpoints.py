@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from tests.conftest import write_checkpoint
 from tests.test_oracle import ORACLE_DIR
-from vae_graph import checkpoints, training
+from vae_graph import checkpoints, files, saving, training
 
 SMALL = {"n_hidden_encoder": 16, "n_z": 2, "n_hidden_decoder": 12}
 
@@ -24,14 +24,14 @@ def save_training_graph(folder, epoch):
     with tf.Graph().as_default(), tf.Session() as session:
         training.training_graph(784, training.Settings(**SMALL))
         session.run(tf.global_variables_initializer())
-        return checkpoints.save(session, tf.train.Saver(), folder, epoch)
+        return saving.save(session, tf.train.Saver(), folder, epoch)
 
 
 def test_sizes_are_read_off_an_old_checkpoint(folder):
     newest, problems = checkpoints.newest_whole(folder)
     assert newest == checkpoints.Checkpoint(
-        20, str(folder / "parameter20.ckpt"), checkpoints.LayerSizes(784, 16, 2, 12))
-    assert problems == []
+        20, str(folder / "parameter20.ckpt"), checkpoints.LayerSizes(784, 16, 2, 12), step=0)
+    assert problems == {}
 
 
 def test_ours_has_the_variables_of_tensorflow_1_4(folder):
@@ -75,13 +75,14 @@ def test_a_broken_newest_is_passed_over_and_named(folder, damage):
     damage(folder / "parameter20.ckpt.index", folder / "parameter20.ckpt.data-00000-of-00001")
     newest, problems = checkpoints.newest_whole(folder)
     assert newest.epoch == 0
-    assert len(problems) == 1
-    assert str(problems[0]).startswith(f"{folder / 'parameter20.ckpt'}: expected a whole checkpoint, found: ")
-    assert "\n" not in str(problems[0])
+    [(prefix, problem)] = problems.items()
+    assert prefix == str(folder / "parameter20.ckpt")
+    assert str(problem).startswith(f"{prefix}: expected a whole checkpoint, found: ")
+    assert "\n" not in str(problem)
 
 
 def test_an_empty_folder_has_none(tmp_path):
-    assert checkpoints.newest_whole(tmp_path) == (None, [])
+    assert checkpoints.newest_whole(tmp_path) == (None, {})
 
 
 def test_a_missing_variable_and_a_misfit_are_named(folder):
@@ -112,10 +113,10 @@ def test_the_weights_are_enough_but_for_training(folder, tmp_path):
     sizes = checkpoints.LayerSizes(784, 16, 2, 12)
     write_checkpoint(tmp_path / "parameter30.ckpt", {name: variables[name] for name in checkpoints.model_shapes(sizes)})
     newest, problems = checkpoints.newest_whole(tmp_path)
-    assert (newest.epoch, newest.sizes, problems) == (30, sizes, [])
+    assert (newest.epoch, newest.sizes, problems) == (30, sizes, {})
     newest, problems = checkpoints.newest_whole(tmp_path, checkpoints.training_shapes)
     assert newest is None
-    assert "expected the variable encoder_hidden_1/w1/Adam, found none" in str(problems[0])
+    assert "expected the variable encoder_hidden_1/w1/Adam, found none" in str(*problems.values())
 
 
 @pytest.mark.parametrize(("name", "value", "message"), [
@@ -137,24 +138,24 @@ class TestFind:
     @pytest.mark.parametrize("name", ["parameter20.ckpt", "parameter20.ckpt.index", "parameter20.ckpt.meta",
                                       "parameter20.ckpt.data-00000-of-00001", ""])
     def test_by_prefix_by_any_file_and_by_folder(self, folder, name):
-        assert checkpoints.find(folder / name) == (str(folder / "parameter20.ckpt"), [])
+        assert checkpoints.find(folder / name) == (str(folder / "parameter20.ckpt"), {})
 
     @pytest.mark.parametrize("name", ["parameter30.ckpt", ""])
     def test_the_single_file_of_tensorflow_0(self, folder, name):
         values = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
         write_checkpoint(folder / "parameter30.ckpt", values, write_version=tf.train.SaverDef.V1)
-        assert checkpoints.find(folder / name) == (str(folder / "parameter30.ckpt"), [])
+        assert checkpoints.find(folder / name) == (str(folder / "parameter30.ckpt"), {})
 
     def test_what_is_passed_over_in_a_folder_is_told(self, folder):
         (folder / "parameter20.ckpt.data-00000-of-00001").unlink()
-        prefix, [problem] = checkpoints.find(folder)
+        prefix, problems = checkpoints.find(folder)
         assert prefix == str(folder / "parameter0.ckpt")
-        assert str(problem).startswith(str(folder / "parameter20.ckpt"))
+        assert list(problems) == [str(folder / "parameter20.ckpt")]
 
     def test_weights_are_enough(self, folder, tmp_path):
         weights = checkpoints.read_network(str(folder / "parameter20.ckpt"))[1]
         prefix = write_checkpoint(tmp_path / "parameter5.ckpt", weights)
-        assert checkpoints.find(tmp_path) == (prefix, [])
+        assert checkpoints.find(tmp_path) == (prefix, {})
 
     @pytest.mark.parametrize("name", ["parameter9.ckpt", "parameter9.ckpt.index", "nowhere/parameter9.ckpt"])
     def test_nothing_of_that_name(self, folder, name):
@@ -190,22 +191,22 @@ def test_saving_where_nothing_can_be_written_is_one_line(tmp_path):
 
 def test_a_run_set_aside_loses_nothing(folder):
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "oracle.npz"}
-    earlier = checkpoints.set_aside(folder)
+    earlier = saving.set_aside(folder)
     assert {path.name: path.read_bytes() for path in earlier.iterdir()} == before
     assert [path.name for path in folder.glob("*") if path != earlier] == ["oracle.npz"]
-    assert checkpoints.set_aside(folder) is None
+    assert saving.set_aside(folder) is None
     save_training_graph(folder, 0)
-    assert checkpoints.set_aside(folder) != earlier
+    assert saving.set_aside(folder) != earlier
     shutil.rmtree(earlier)                                  # the number that is free is not always the next
     save_training_graph(folder, 0)
-    assert checkpoints.set_aside(folder) == earlier
+    assert saving.set_aside(folder) == earlier
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
 def test_a_file_may_be_read_by_whom_the_umask_allows(tmp_path):
     before = os.umask(0o022)
     try:
-        checkpoints.write_whole(tmp_path / "picture.png", b"")
+        files.write_whole(tmp_path / "picture.png", b"")
     finally:
         os.umask(before)
     assert (tmp_path / "picture.png").stat().st_mode & 0o777 == 0o644
@@ -213,13 +214,13 @@ def test_a_file_may_be_read_by_whom_the_umask_allows(tmp_path):
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "run.json"
-    checkpoints.write_whole(path, b"old")
+    files.write_whole(path, b"old")
 
     def full_disk(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "replace", full_disk)
+    monkeypatch.setattr(files.os, "replace", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        checkpoints.write_whole(path, b"new")
+        files.write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

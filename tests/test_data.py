@@ -38,8 +38,8 @@ class TestReadIdx:
                      id="more items than announced"),
         pytest.param(gzip.compress(b"\0\0\x08\3\0\0\0\2\7\7"), "magic number 0x00000801, found 0x00000803",
                      id="images for labels"),
-        pytest.param(gzip.compress(b"\0\0\x08\1\0\0\0\0"), "1 to 1000000 items, found .* 0", id="no items"),
-        pytest.param(gzip.compress(b"\0\0\x08\1\xff\xff\xff\xff"), "1 to 1000000 items, found .* 4294967295",
+        pytest.param(gzip.compress(b"\0\0\x08\1\0\0\0\0"), f"1 to {data.MAX_ITEMS} items, found .* 0", id="no items"),
+        pytest.param(gzip.compress(b"\0\0\x08\1\xff\xff\xff\xff"), f"1 to {data.MAX_ITEMS} items, found .* 4294967295",
                      id="too many items"),
     ])
     def test_refuses(self, tmp_path, content, expected):

@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from tests.conftest import write_checkpoint
 from tests.test_oracle import ORACLE_DIR
-from vae_graph import checkpoints, evaluation, training
+from vae_graph import Variational_autoencoder, checkpoints, evaluation, resume, training
 
 SETTINGS = training.Settings(n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, num_epoch=4, batch_size=50,
                              learning_rate=1e-2, seed=7, checkpoint_every=2)
@@ -112,8 +112,10 @@ def test_goes_on_from_the_newest_whole_checkpoint(digits, tmp_path, capsys):
     _, history = train(digits, tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert lines[4].startswith(f"skipped: {tmp_path / 'parameter3.ckpt'}: expected a whole checkpoint")
-    assert lines[5] == f"going on from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
+    assert lines[5] == f"what was skipped is now in {tmp_path / 'earlier-1'}"
+    assert lines[6] == f"going on from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
     assert history["epoch"] == [0, 1, 2, 3]
+    assert (tmp_path / "earlier-1" / broken.name).stat().st_size == 100
 
 
 def test_a_run_of_several_steps_may_end_with_a_shorter_one(digits, tmp_path, monkeypatch):
@@ -124,6 +126,43 @@ def test_a_run_of_several_steps_may_end_with_a_shorter_one(digits, tmp_path, mon
     measured = evaluation.evaluate(prefix, digits.train.images[:200], digits.train.digits[:200])
     assert history["Recon_error"][0] == pytest.approx(measured.Recon_error, rel=1e-3)
     assert history["Regularization_error"][0] == pytest.approx(measured.Regularization_error, rel=1e-5)
+
+
+@pytest.mark.parametrize(("n_steps", "n_towers"), [(1, 1), (2, 3)])
+def test_initial_weights_are_the_originals_programs(n_steps, n_towers):
+    """The same seed gives the weights that it gives where nothing but the original's network is built."""
+    def initial(build):
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(3)
+            build()
+            session.run(tf.global_variables_initializer())
+            return {v.op.name: session.run(v).tobytes() for v in tf.trainable_variables()}
+
+    def originals():
+        input_data, dropout_rate = tf.placeholder(tf.float32, [None, 784]), tf.placeholder(tf.float32)
+        Variational_autoencoder(input_data, 16, 2, 12, dropout_rate)
+
+    assert initial(lambda: training.training_graph(784, SETTINGS, n_steps, n_towers)) == initial(originals)
+
+
+def test_noise_is_determined_by_seed_and_step():
+    """No two steps and no two seeds have any of it in common, and a step's is the same in every session."""
+    def noise(seed, first_step, n_steps):
+        with tf.Graph().as_default(), tf.Session() as session:
+            graph = training.training_graph(784, dataclasses.replace(SETTINGS, seed=seed), n_steps)
+            session.run(tf.global_variables_initializer())
+            session.run(graph.global_step.assign(first_step))
+            # The noise of a step waits for the step before: that is run too.
+            drawn = session.run([step.noise for step in graph.steps],
+                                {graph.input_data: np.zeros([50 * n_steps, 784]), graph.dropout_rate: 0.6})
+            return [{name: value.tobytes() for name, value in step.items()} for step in drawn]
+
+    one_by_one = [noise(7, step, 1)[0] for step in range(4)]
+    assert noise(7, 0, 4) == one_by_one
+    assert noise(7, 2, 2) == one_by_one[2:]
+    others = [*one_by_one, noise(8, 0, 1)[0]]
+    draws = [draw for step in others for draw in step.values()]
+    assert len(draws) == len(set(draws)) == 5 * 5
 
 
 @pytest.mark.parametrize("n_towers", [2, 3, 8, 20])
@@ -155,7 +194,7 @@ def test_weights_without_adams_slots_are_moved_out_of_the_way(digits, tmp_path, 
     train(digits, folder, num_epoch=2)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"skipped: {folder / 'parameter1.ckpt'}: expected the variable ")
-    assert lines[1] == f"none can be gone on from: they are now in {folder / 'earlier-1'}"
+    assert lines[1] == f"what was skipped is now in {folder / 'earlier-1'}"
     assert lines[2].startswith("Epoch:  0 ")
     assert checkpoints.read_variables(str(folder / "earlier-1" / "parameter1.ckpt")).keys() == weights.keys()
 
@@ -166,7 +205,7 @@ def test_weights_without_adams_slots_are_moved_out_of_the_way(digits, tmp_path, 
 def test_other_settings_are_refused(digits, tmp_path, name, value):
     train(digits, tmp_path, num_epoch=1)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(training.SettingsError) as error:
+    with pytest.raises(resume.SettingsError) as error:
         train(digits, tmp_path, **{name: value})
     assert str(error.value).startswith(
         f"--{name}: expected {getattr(SETTINGS, name)} as in the run in {tmp_path}, found {value}; ")
@@ -175,19 +214,19 @@ def test_other_settings_are_refused(digits, tmp_path, name, value):
 
 def test_other_data_are_refused(digits, tmp_path):
     train(digits, tmp_path, num_epoch=1)
-    with pytest.raises(training.SettingsError, match="--dataset: expected the data of the run"):
+    with pytest.raises(resume.SettingsError, match="--dataset: expected the data of the run"):
         train(dataclasses.replace(digits, sha256=dict.fromkeys(digits.sha256, "0" * 64)), tmp_path)
 
 
 def test_a_batch_larger_than_the_data_is_refused(digits, tmp_path):
-    with pytest.raises(training.SettingsError, match=r"--batch_size: expected at most 220, .*, found 221"):
+    with pytest.raises(resume.SettingsError, match=r"--batch_size: expected at most 220, .*, found 221"):
         train(digits, tmp_path, batch_size=221)
 
 
 def test_goes_on_from_the_originals_checkpoint(digits, tmp_path):
     """One written by TensorFlow 1.4.0, with no resume file beside it: Adam's slots and the step go on too."""
     shutil.copytree(ORACLE_DIR, tmp_path / "old")
-    with pytest.raises(training.SettingsError, match=r"--n_hidden_encoder: expected 16 .*, found 20"):
+    with pytest.raises(resume.SettingsError, match=r"--n_hidden_encoder: expected 16 .*, found 20"):
         train(digits, tmp_path / "old", num_epoch=22, n_hidden_encoder=20)
     prefix, history = train(digits, tmp_path / "old", num_epoch=22)
     assert history["epoch"] == [21]

@@ -8,7 +8,6 @@ restoring does not need one and one from this TensorFlow no 1.x could read; and 
 """
 
 import difflib
-import itertools
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -18,11 +17,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from vae_graph import claims
+
 FILE_NAME = "parameter{epoch}.ckpt"
 WHOLE_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")               # the file without which there is no checkpoint
 PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
 STEP = "Variable"                # the original's step counter has no name of its own
-RESUME_FILE = "resume.json"      # beside the checkpoints: what a resumed run needs and the 39 variables do not hold
+RECORD_FILE = "resume.json"      # beside the checkpoints: what going on needs and the 39 variables do not hold
+# A folder of its own for a checkpoint in the midst of an epoch; in the order of names, which is that of steps.
+STOPPED_FOLDER, STOPPED_FOLDERS = "stopped-{step:010}", "stopped-*"
 
 
 class CheckpointError(ValueError):
@@ -44,11 +47,12 @@ class LayerSizes:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint: the last epoch that it has seen, its prefix and the sizes of its network."""
+    """A whole checkpoint."""
 
-    epoch: int
+    epoch: int                       # the last that it has seen
     prefix: str
     sizes: LayerSizes
+    step: int                        # its step counter; 0 where only the network was asked for
 
 
 ShapesOf = Callable[[LayerSizes], dict[str, tuple[int, ...]]]
@@ -74,14 +78,14 @@ def training_shapes(sizes: LayerSizes) -> dict[str, tuple[int, ...]]:
     return {**shapes, **slots, "beta1_power": (), "beta2_power": (), STEP: ()}
 
 
-def find(path: Path) -> tuple[str, list[CheckpointError]]:
+def find(path: Path) -> tuple[str, dict[str, CheckpointError]]:
     """The prefix of the checkpoint that a path means.
 
     Args:
         path: a prefix, one of a checkpoint's files, or a folder, whose newest whole checkpoint is meant.
 
     Returns:
-        The prefix, and what is wrong with the newer checkpoints of a folder.
+        The prefix, and what is wrong with the newer checkpoints of a folder, by their prefixes.
 
     Raises:
         CheckpointError: there is none.
@@ -89,7 +93,7 @@ def find(path: Path) -> tuple[str, list[CheckpointError]]:
     if path.is_dir():
         newest, problems = newest_whole(path, model_shapes)
         if newest is None:
-            found = problems[0] if problems else "no parameter<epoch>.ckpt"
+            found = next(iter(problems.values())) if problems else "no parameter<epoch>.ckpt"
             raise CheckpointError(f"{path}: expected a folder with a whole checkpoint in it, found: {found}")
         return newest.prefix, problems
 
@@ -98,19 +102,24 @@ def find(path: Path) -> tuple[str, list[CheckpointError]]:
         half = os.path.exists(path) or os.path.exists(f"{prefix}.data-00000-of-00001")
         raise CheckpointError(f"{path}: expected a checkpoint's prefix, one of its files, or a folder of checkpoints, "
                               f"found {'no .index file beside it' if half else 'nothing of that name'}")
-    return prefix, []
+    return prefix, {}
 
 
 def read_variables(prefix: str) -> dict[str, np.ndarray]:
     """Every variable of a checkpoint by its name. Reading them verifies the checksums of the format.
 
+    Strings, of which this network has none, are not read: they are empty objects.
+
     Raises:
-        CheckpointError: there is no such checkpoint, or it is not whole.
+        CheckpointError: there is no such checkpoint, it is not whole, or it claims what cannot be.
     """
     try:
+        claims.refuse_impossible(prefix)
         reader = tf.train.load_checkpoint(prefix)
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except (tf.errors.OpError, RuntimeError, LookupError, ValueError) as error:      # the reader raises all of these
+        shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+        return {name: reader.get_tensor(name) if dtypes[name].is_numpy_compatible and dtypes[name] != tf.string
+                else np.empty(shapes[name], object) for name in shapes}
+    except (tf.errors.OpError, RuntimeError, LookupError, ValueError, OSError) as error:     # the reader raises many
         raise CheckpointError(f"{prefix}: expected a whole checkpoint, found: {first_line(error)}") from None
 
 
@@ -154,14 +163,13 @@ def read_network(prefix: str) -> tuple[LayerSizes, dict[str, np.ndarray]]:
     variables = read_variables(prefix)
     sizes = layer_sizes(prefix, variables)
     network = {name: variables[name] for name in model_shapes(sizes)}
-    for name, value in network.items():
-        if not np.isfinite(value).all():
-            raise CheckpointError(f"{prefix}: expected finite numbers, found NaN or infinity in {name}")
+    refuse_not_finite(prefix, network, network)
     return sizes, network
 
 
-def newest_whole(folder: Path, needed: ShapesOf = model_shapes) -> tuple[Checkpoint | None, list[CheckpointError]]:
-    """The whole checkpoint of the highest epoch in a folder, and what is wrong with those above it.
+def newest_whole(folder: Path, needed: ShapesOf = model_shapes
+                 ) -> tuple[Checkpoint | None, dict[str, CheckpointError]]:
+    """The whole checkpoint of the highest epoch in a folder, and what is wrong with those above it, by their prefixes.
 
     TensorFlow's `checkpoint` state file is not asked: it may be stale, or name another machine's folder.
 
@@ -169,56 +177,39 @@ def newest_whole(folder: Path, needed: ShapesOf = model_shapes) -> tuple[Checkpo
         needed: the variables that make a checkpoint whole, `model_shapes` or `training_shapes`.
     """
     matches = (WHOLE_FILE.fullmatch(path.name) for path in folder.glob("parameter*.ckpt*"))
-    problems: list[CheckpointError] = []
+    problems: dict[str, CheckpointError] = {}
     for epoch in sorted({int(match[1]) for match in matches if match}, reverse=True):
         prefix = str(folder / FILE_NAME.format(epoch=epoch))
         try:
-            return Checkpoint(epoch, prefix, layer_sizes(prefix, read_variables(prefix), needed)), problems
+            variables = read_variables(prefix)
+            sizes = layer_sizes(prefix, variables, needed)
+            refuse_not_finite(prefix, variables, needed(sizes))
+            return Checkpoint(epoch, prefix, sizes, int(variables[STEP]) if STEP in needed(sizes) else 0), problems
         except CheckpointError as error:
-            problems.append(error)
+            problems[prefix] = error
     return None, problems
 
 
-def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -> str:
-    """Write the checkpoint of `epoch` and return its prefix.
-
-    Raises:
-        CheckpointError: it cannot be written.
-    """
-    prefix = str(folder / FILE_NAME.format(epoch=epoch))
-    try:
-        # TensorFlow writes under other names and renames, the index last: without its index there is no checkpoint.
-        return saver.save(session, prefix, write_meta_graph=False)
-    except (tf.errors.OpError, ValueError, OSError) as error:
-        raise CheckpointError(f"{prefix}: expected to write a checkpoint, found: {first_line(error)}") from None
+def newest_to_resume(folder: Path) -> tuple[Checkpoint | None, dict[str, CheckpointError]]:
+    """The checkpoint of the most steps, of an epoch's end or of a stop, and what is wrong with those above it."""
+    found = [newest_whole(place, training_shapes) for place in (folder, *folder.glob(STOPPED_FOLDERS))]
+    whole = [newest for newest, _ in found if newest]
+    problems = {prefix: problem for _, some in found for prefix, problem in some.items()}
+    return max(whole, key=lambda checkpoint: checkpoint.step, default=None), problems
 
 
-def set_aside(folder: Path) -> Path | None:
-    """Move a run's files into a new folder inside `folder`, so that another run can begin and nothing is lost.
-
-    Returns:
-        The new folder, or None where there was nothing to move.
-    """
-    files = [path for pattern in ("parameter*.ckpt*", "checkpoint", RESUME_FILE) for path in folder.glob(pattern)]
-    if not files:
-        return None
-    candidates = (folder / f"earlier-{number}" for number in itertools.count(1))
-    earlier = next(candidate for candidate in candidates if not candidate.exists())
-    earlier.mkdir()
-    for path in files:
-        path.rename(earlier / path.name)
-    return earlier
+def files_of(prefix: str) -> list[Path]:
+    """The files of a checkpoint, the index last: without it there is no checkpoint."""
+    name = Path(prefix).name
+    there = [path for path in Path(prefix).parent.iterdir() if path.name == name or path.name.startswith(f"{name}.")]
+    return sorted(there, key=lambda path: path.suffix == ".index")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole under its name or not at all."""
-    holding = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        holding.write_bytes(content)
-        os.replace(holding, path)
-    except BaseException:
-        holding.unlink(missing_ok=True)
-        raise
+def refuse_not_finite(prefix: str, variables: dict[str, np.ndarray], names: Iterable[str]) -> None:
+    """Raise CheckpointError if there is NaN or infinity in one of the variables named."""
+    for name in names:
+        if not np.isfinite(variables[name]).all():
+            raise CheckpointError(f"{prefix}: expected finite numbers, found NaN or infinity in {name}")
 
 
 def _refuse_missing(prefix: str, variables: Iterable[str], needed: Iterable[str]) -> None:

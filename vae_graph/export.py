@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from vae_graph import checkpoints
+from vae_graph import checkpoints, files
 from vae_graph.model import Bernoulli_decoder, gaussian_encoder
 
 
@@ -68,7 +68,7 @@ def npz(prefix: str, path: Path) -> None:
     np.savez(content, **network)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoints.write_whole(path, content.getvalue())
+        files.write_whole(path, content.getvalue())
     except OSError as error:
         raise ExportError(f"{path}: expected a file that can be written, found: {error}") from None
 

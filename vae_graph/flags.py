@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from vae_graph.training import Settings
+from vae_graph.training_graph import Settings
 
 Group = argparse._ActionsContainer      # what a parser and a group of its flags have in common
 TRAIN = "train"      # what the program does without a command
