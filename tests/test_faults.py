@@ -18,7 +18,7 @@ from tests import kills
 from tests.conftest import command, one_line_error
 from tests.test_program import SMALL
 from tests.test_training import train, variables_as_bytes
-from vae_graph import checkpoints, data, files, training
+from vae_graph import checkpoints, data, files, signals, training
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no such thing")
 
@@ -48,6 +48,14 @@ class Killed(BaseException):
 
 class TestStops:
     """In the midst of an epoch, in one process, against a run that nothing stops."""
+
+    @pytest.fixture(autouse=True)
+    def signals_are_heard(self):
+        """Who starts the tests in the background may have had SIGINT ignored."""
+        before = {number: signal.signal(number, signal.default_int_handler) for number in signals.ENDING}
+        yield
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     @pytest.fixture
     def at_step(self, monkeypatch):

@@ -51,7 +51,9 @@ def test_the_whole_job_in_its_own_process(in_tmp):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_and_on_again(in_tmp, capsys):
     flags = ("--dataset", "other", *SMALL[:-1], "100000", "--checkpoint_every", "100000")
-    with subprocess.Popen(**command(*flags)) as process:
+    # Who starts the tests in the background may have had SIGINT ignored.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(**command(*flags), **heard) as process:
         while not process.stdout.readline().startswith("Epoch:  1"):
             assert process.poll() is None, process.stderr.read()
         process.send_signal(signal.SIGINT)

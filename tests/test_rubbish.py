@@ -136,6 +136,7 @@ class TestCheckpoints:
         ({"sizes": [10**12]}, "1000000000000 numbers claimed in 64 bytes"),
         ({"sizes": [10**9], "dtype": 7}, "1000000000 numbers claimed in 64 bytes"),
         ({"dtype": 99}, "a variable of the unknown type 99"),
+        ({"dtype": 104}, "a variable of the unknown type 104"),
         ({"offset": -5}, "Seeking to a negative position"),
         ({"offset": 10**15}, "Read less bytes than requested"),
         ({"shard_id": 7}, "No such file or directory"),

@@ -59,9 +59,11 @@ def _size(dtype: int, shape: Any) -> int:
     """The elements of a variable, once its type and shape are seen to be some."""
     sizes = [dim.size for dim in shape.dim]
     try:
-        tf.as_dtype(dtype)
+        known = tf.as_dtype(dtype)
     except TypeError:
-        raise Impossible(f"a variable of the unknown type {dtype}") from None
+        known = None
+    if known is None or known != known.base_dtype:       # references are types of a graph's, not of a file's
+        raise Impossible(f"a variable of the unknown type {dtype}")
     if (shape.unknown_rank or len(sizes) > MAX_DIMENSIONS or min(sizes, default=0) < 0
             or math.prod(size or 1 for size in sizes) > MAX_ELEMENTS):
         raise Impossible(f"a variable of shape {sizes[:8]}")
