@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 FLAGS = ("--dataset", "other", "--n_hidden_encoder", "16", "--n_hidden_decoder", "12", "--batch_size", "10",
-         "--num_epoch", "30", "--checkpoint_every", "10")
+         "--num_epoch", "300", "--checkpoint_every", "60")
 SECONDS_TO_WRITE = 0.01      # about what a checkpoint takes
 
 
@@ -73,7 +73,7 @@ def writing(folder: Path) -> bool:
 
 def wait_for_a_checkpoint(folder: Path, process: BaseProcess) -> None:
     while process.is_alive() and not writing(folder):
-        time.sleep(0.0005)
+        time.sleep(0.002)
 
 
 def killed(folder: Path, data: Path, kills: int, seconds: float, moments: random.Random, report: Counter[str]
@@ -87,7 +87,7 @@ def killed(folder: Path, data: Path, kills: int, seconds: float, moments: random
                 wait_for_a_checkpoint(folder, process)
                 process.join(moments.uniform(0, SECONDS_TO_WRITE))
             else:
-                process.join(moments.uniform(0, seconds))
+                process.join(moments.uniform(0, seconds / 6))
             process.terminate() if number % 3 == 2 else process.kill()
         process.join()
         if process.exitcode == 0:
