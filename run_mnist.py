@@ -80,7 +80,7 @@ NO_MNIST = """\
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit status: 0; 2 after bad input; 128 and its number after a signal."""
     flags = parse_flags(argv)
-    way_on = "; the same command, without --restart, goes on from there" if flags.command == TRAIN else ""
+    way_on = "; the same command, without --restart, goes on from the last checkpoint" if flags.command == TRAIN else ""
     try:
         # What comes on the way must not stand in the JSON's way.
         with contextlib.redirect_stdout(sys.stderr) if vars(flags).get("json") else contextlib.nullcontext():

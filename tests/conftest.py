@@ -16,6 +16,8 @@ from vae_graph import data, training
 
 ROOT = Path(__file__).parent.parent
 
+posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no such thing")
+
 
 @pytest.fixture(autouse=True)
 def one_step_a_run(monkeypatch):
@@ -54,6 +56,12 @@ def one_line_error(capsys):
     assert program in ("run_mnist.py", *(f"run_mnist.py {name}" for name in run_mnist.COMMANDS))
     assert captured.err.count("\n") == 1
     return message.rstrip("\n")
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Drawing takes most of the time of a small run."""
+    monkeypatch.setattr(run_mnist, "draw_results", lambda *args: None)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 FLAGS = ("--dataset", "other", "--n_hidden_encoder", "16", "--n_hidden_decoder", "12", "--batch_size", "10",
-         "--num_epoch", "300", "--checkpoint_every", "60")
+         "--num_epoch", "240", "--checkpoint_every", "80")
 SECONDS_TO_WRITE = 0.01      # about what a checkpoint takes
 
 

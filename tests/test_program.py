@@ -49,7 +49,7 @@ def test_the_whole_job_in_its_own_process(in_tmp):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_and_on_again(in_tmp, capsys):
+def test_ctrl_c_and_on_again(in_tmp, without_pictures, capsys):
     flags = ("--dataset", "other", *SMALL[:-1], "100000", "--checkpoint_every", "100000")
     # Who starts the tests in the background may have had SIGINT ignored.
     heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
@@ -58,7 +58,7 @@ def test_ctrl_c_and_on_again(in_tmp, capsys):
             assert process.poll() is None, process.stderr.read()
         process.send_signal(signal.SIGINT)
         stopped = re.fullmatch(r"\nstopped by SIGINT; (.*/stopped-\d+/parameter\d+\.ckpt) has all the work so far; "
-                               r"the same command, without --restart, goes on from there\n", process.communicate()[1])
+                               r"the same command, without --restart, goes on from the last checkpoint\n", process.communicate()[1])
         assert process.returncode == 130
     assert run_mnist.main(["--dataset", "other", *SMALL]) == 0
     assert stopped[1] in capsys.readouterr().out
@@ -115,7 +115,7 @@ def test_pictures_can_be_watched_as_they_come(in_tmp, monkeypatch):
     assert drawn == [f"parameter{epoch}.ckpt" for epoch in (0, 2, 4, 5)]
 
 
-def test_restart_begins_anew_and_keeps_the_earlier_run(in_tmp, capsys):
+def test_restart_begins_anew_and_keeps_the_earlier_run(in_tmp, without_pictures, capsys):
     run_mnist.main(["--dataset", "other", *SMALL])
     before = (in_tmp / "checkpoints" / "other" / "parameter1.ckpt.index").read_bytes()
     capsys.readouterr()

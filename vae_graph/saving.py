@@ -46,8 +46,8 @@ def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -
     return prefix
 
 
-def keep_newest(folder: Path, epochs: Iterable[int]) -> None:
-    """Leave the newest five of the checkpoints of some epochs, as the original's Saver does.
+def keep_newest(folder: Path, epochs: Iterable[int], step: int) -> None:
+    """Leave the newest five of the checkpoints of some epochs, as the original's Saver does, and no stop before `step`.
 
     They are named in the `checkpoint` state file, by which TensorFlow's own functions find them, without their
     folder: it may be moved.
@@ -55,6 +55,7 @@ def keep_newest(folder: Path, epochs: Iterable[int]) -> None:
     Raises:
         OSError: a file cannot be removed, or the state file not be written.
     """
+    _forget_stopped(folder, step)
     names = [FILE_NAME.format(epoch=epoch) for epoch in sorted(epochs)]
     names = [name for name in names if (folder / f"{name}.index").exists()]
     if not names:
@@ -88,16 +89,8 @@ def save_stopped(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch
                 files.sync_folder(folder)
     except OSError as error:
         raise CheckpointError(f"{place}: expected to write a checkpoint, found: {first_line(error)}") from None
-    forget_stopped(folder, step)
+    _forget_stopped(folder, step)
     return str(place / Path(prefix).name)
-
-
-def forget_stopped(folder: Path, step: int) -> None:
-    """Remove the checkpoints of stops before `step`, for the run has a whole one beyond them."""
-    for place in folder.glob(STOPPED_FOLDERS):
-        if place.name < STOPPED_FOLDER.format(step=step):
-            with contextlib.suppress(OSError), files.holding_folder(folder) as holding:
-                place.rename(holding / place.name)      # gone at once, not file by file
 
 
 def set_aside(folder: Path, some: Iterable[Path] | None = None) -> Path | None:
@@ -119,3 +112,11 @@ def set_aside(folder: Path, some: Iterable[Path] | None = None) -> Path | None:
     for path in moved:
         path.rename(earlier / path.name)
     return earlier
+
+
+def _forget_stopped(folder: Path, step: int) -> None:
+    """Remove the checkpoints of stops before `step`, for the run has a whole one beyond them."""
+    for place in folder.glob(STOPPED_FOLDERS):
+        if place.name < STOPPED_FOLDER.format(step=step):
+            with contextlib.suppress(OSError), files.holding_folder(folder) as holding:
+                place.rename(holding / place.name)      # gone at once, not file by file

@@ -78,8 +78,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
             if newest:
                 saver.restore(session, newest.prefix)
                 # A killed run may not have come to this.
-                saving.keep_newest(folder, run.errors["epoch"])
-                saving.forget_stopped(folder, step)
+                saving.keep_newest(folder, run.errors["epoch"], step)
                 at_checkpoint(newest.prefix)
             else:
                 session.run(initializer)
@@ -106,8 +105,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                 if epoch % settings.checkpoint_every == 0 or epoch == settings.num_epoch - 1:
                     files.write_whole(folder / checkpoints.RECORD_FILE, run.as_json())
                     prefix = saving.save(session, saver, folder, epoch)
-                    saving.keep_newest(folder, run.errors["epoch"])
-                    saving.forget_stopped(folder, step)
+                    saving.keep_newest(folder, run.errors["epoch"], step)
                     at_checkpoint(prefix)
             if received:
                 raise Stopped(received[0], prefix)

@@ -32,7 +32,9 @@ def interpreter(version):
     return None
 
 
-@pytest.fixture(scope="module", params=REQUIREMENTS, ids=lambda key: f"tensorflow-{key[1]}")
+# One process for each environment: two must not make the same.
+@pytest.fixture(scope="module", params=[
+    pytest.param(key, id=f"tensorflow-{key[1]}", marks=pytest.mark.xdist_group(key[1])) for key in REQUIREMENTS])
 def old_python(request):
     """The interpreter of an environment with that TensorFlow; made the first time, kept beside this file."""
     version, tensorflow = request.param
