@@ -57,8 +57,9 @@ def test_ctrl_c_and_on_again(in_tmp, without_pictures, capsys):
         while not process.stdout.readline().startswith("Epoch:  1"):
             assert process.poll() is None, process.stderr.read()
         process.send_signal(signal.SIGINT)
-        stopped = re.fullmatch(r"\nstopped by SIGINT; (.*/stopped-\d+/parameter\d+\.ckpt) has all the work so far; "
-                               r"the same command, without --restart, goes on from the last checkpoint\n", process.communicate()[1])
+        stopped = re.fullmatch(
+            r"\nstopped by SIGINT; (.*/stopped-\d+/parameter\d+\.ckpt) has all the work so far; "
+            r"the same command, without --restart, goes on from the last checkpoint\n", process.communicate()[1])
         assert process.returncode == 130
     assert run_mnist.main(["--dataset", "other", *SMALL]) == 0
     assert stopped[1] in capsys.readouterr().out
