@@ -81,6 +81,14 @@ def test_a_broken_newest_is_passed_over_and_named(folder, damage):
     assert "\n" not in str(problem)
 
 
+@pytest.mark.parametrize(("needed", "epoch"), [(checkpoints.model_shapes, 30), (checkpoints.training_shapes, 20)])
+def test_infinity_in_adams_slots_matters_to_training_only(folder, needed, epoch):
+    variables = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
+    slot = {"encoder_z/b3/Adam": np.full(4, np.inf, np.float32)}
+    write_checkpoint(folder / "parameter30.ckpt", variables | slot)
+    assert checkpoints.newest_whole(folder, needed)[0].epoch == epoch
+
+
 def test_an_empty_folder_has_none(tmp_path):
     assert checkpoints.newest_whole(tmp_path) == (None, {})
 

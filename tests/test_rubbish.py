@@ -226,6 +226,11 @@ class TestRecords:
         (tmp_path / "resume.json").write_text(json.dumps(vars(RUN) | {name: value}))
         self.check(tmp_path / "resume.json")
 
+    def test_numbers_that_are_none(self, tmp_path):
+        (tmp_path / "resume.json").write_text(json.dumps(vars(RUN) | {"unfinished": [0.0, float("nan"), 0.0]}))
+        with pytest.raises(checkpoints.CheckpointError):
+            resume._read_record(tmp_path / "resume.json", like=RUN)
+
     def test_nested_too_deep(self, tmp_path):
         (tmp_path / "resume.json").write_text("[" * 100_000)
         self.check(tmp_path / "resume.json")

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import tensorflow.compat.v1 as tf
 
 from tests import kills
 from tests.conftest import posix_only
@@ -99,6 +100,31 @@ class TestStops:
         assert (variables_as_bytes(prefix), history) == unbroken
 
     @posix_only
+    def test_a_stop_before_the_first_step(self, digits, tmp_path, at_step, unbroken):
+        """It is where the stop before it was."""
+        at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(training.Stopped) as first:
+            train(digits, tmp_path)
+        with pytest.raises(training.Stopped) as second:
+            train(digits, tmp_path, lambda prefix: os.kill(os.getpid(), signal.SIGTERM))
+        assert str(second.value) == str(first.value)
+        prefix, history = train(digits, tmp_path)
+        assert (variables_as_bytes(prefix), history) == unbroken
+
+    @posix_only
+    def test_a_broken_stop_is_moved_out_of_the_way(self, digits, tmp_path, at_step, unbroken, capsys):
+        at_step(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(training.Stopped):
+            train(digits, tmp_path)
+        broken = tmp_path / "stopped-0000000011" / "parameter2.ckpt.data-00000-of-00001"
+        broken.write_bytes(b"")
+        prefix, history = train(digits, tmp_path)
+        assert f"going on from {tmp_path / 'parameter0.ckpt'}, epoch 1 of 4" in capsys.readouterr().out
+        assert (variables_as_bytes(prefix), history) == unbroken
+        assert not broken.parent.exists()
+        assert (tmp_path / "earlier-1" / broken.parent.name / broken.name).exists()
+
+    @posix_only
     def test_a_second_signal_ends_at_once(self, digits, tmp_path, at_step):
         def twice():
             for _ in range(2):
@@ -135,6 +161,7 @@ class TestStops:
         prefix, history = train(digits, tmp_path)
         assert (variables_as_bytes(prefix), history) == unbroken
         assert not [*tmp_path.glob(".saving-*")]
+        assert tf.train.latest_checkpoint(tmp_path) == prefix
 
     def test_killed_while_a_stop_is_written(self, digits, tmp_path, monkeypatch, at_step, unbroken):
         at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM))

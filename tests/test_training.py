@@ -86,11 +86,11 @@ def test_errors_of_an_epoch_are_means_with_dropout_as_set(digits, tmp_path):
     images = digits.train.images[:200]                      # four full batches
     history = {}
     for keep_prob in (1.0, 0.6):
-        prefix, history[keep_prob] = train(digits, tmp_path / str(keep_prob), num_epoch=1, learning_rate=1e-30,
+        prefix, history[keep_prob] = train(digits, tmp_path / str(keep_prob), num_epoch=2, learning_rate=1e-30,
                                            keep_prob=keep_prob)
     measured = evaluation.evaluate(prefix, images, digits.train.digits[:200])
-    assert history[1.0]["Recon_error"][0] == pytest.approx(measured.Recon_error, rel=1e-3)
-    assert history[1.0]["Regularization_error"][0] == pytest.approx(measured.Regularization_error, rel=1e-5)
+    assert history[1.0]["Recon_error"] == pytest.approx([measured.Recon_error] * 2, rel=1e-3)
+    assert history[1.0]["Regularization_error"] == pytest.approx([measured.Regularization_error] * 2, rel=1e-5)
     assert history[0.6]["Regularization_error"][0] > 1.1 * measured.Regularization_error
 
 
@@ -116,6 +116,17 @@ def test_goes_on_from_the_newest_whole_checkpoint(digits, tmp_path, capsys):
     assert lines[6] == f"going on from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
     assert history["epoch"] == [0, 1, 2, 3]
     assert (tmp_path / "earlier-1" / broken.name).stat().st_size == 100
+
+
+def test_where_nothing_is_whole_the_run_begins_anew(digits, tmp_path, capsys):
+    """Its record would be in the new one's way too."""
+    train(digits, tmp_path, num_epoch=1)
+    (tmp_path / "parameter0.ckpt.index").write_bytes(b"")
+    capsys.readouterr()
+    _, history = train(digits, tmp_path, num_epoch=2, seed=8)
+    assert f"what was skipped is now in {tmp_path / 'earlier-1'}" in capsys.readouterr().out
+    assert history["epoch"] == [0, 1]
+    assert (tmp_path / "earlier-1" / "resume.json").exists()
 
 
 def test_a_run_of_several_steps_may_end_with_a_shorter_one(digits, tmp_path, monkeypatch):
