@@ -87,6 +87,7 @@ class TestTwoRuns:
     def test_the_second_stops_at_once(self, in_tmp, capsys):
         folder = Path("checkpoints", "other")
         folder.mkdir(parents=True)
+        (folder / ".lock").write_text("process of long ago")
         with files.sole_writer(folder):
             assert run_mnist.main(["--dataset", "other", *SMALL, "--restart"]) == 2
         assert one_line_error(capsys) == (
