@@ -1,4 +1,4 @@
-"""Checkpoints go to real TensorFlow 1.x and come back: `pytest -m legacy`, a few minutes the first time."""
+"""Checkpoints go to real TensorFlow 1.x and come back: `pytest -m legacy -n 0`, a few minutes the first time."""
 
 import os
 import shutil
@@ -32,9 +32,7 @@ def interpreter(version):
     return None
 
 
-# One process for each environment: two must not make the same.
-@pytest.fixture(scope="module", params=[
-    pytest.param(key, id=f"tensorflow-{key[1]}", marks=pytest.mark.xdist_group(key[1])) for key in REQUIREMENTS])
+@pytest.fixture(scope="module", params=REQUIREMENTS, ids=lambda key: f"tensorflow-{key[1]}")
 def old_python(request):
     """The interpreter of an environment with that TensorFlow; made the first time, kept beside this file."""
     version, tensorflow = request.param
@@ -44,6 +42,7 @@ def old_python(request):
     environment = HERE / ".venv" / f"tensorflow-{tensorflow}"
     finished = environment / "finished"
     if not finished.exists():
+        assert "PYTEST_XDIST_WORKER" not in os.environ, "two processes must not make the same environment: add -n 0"
         subprocess.run([python, "-m", "venv", "--clear", environment], check=True)
         for packages in (("setuptools<60", "wheel<0.38"),
                          (f"tensorflow=={tensorflow}", *REQUIREMENTS[request.param])):
