@@ -50,12 +50,14 @@ with silence():
     import vae_graph
     from vae_graph import (
         checkpoints,
+        cluster,
         comparison,
         data,
         evaluation,
         export,
         files,
         inspection,
+        local_cluster,
         plot,
         report,
         resume,
@@ -80,6 +82,8 @@ NO_MNIST = """\
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit status: 0; 2 after bad input; 128 and its number after a signal."""
     flags = parse_flags(argv)
+    if vars(flags).get("local_cluster"):
+        return local_cluster.run(flags.local_cluster, [sys.executable, *without("--local_cluster", argv)])
     way_on = "; the same command, without --restart, goes on from the last checkpoint" if flags.command == TRAIN else ""
     try:
         # What comes on the way must not stand in the JSON's way.
@@ -88,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
         print(text, flush=True)
         return 0
     except (data.DataError, checkpoints.CheckpointError, resume.SettingsError, export.ExportError, files.FolderInUse,
-            training.Diverged) as error:
+            cluster.ClusterError, training.Diverged) as error:
         message = str(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for what is still to be flushed
@@ -106,8 +110,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train_test_draw(flags: argparse.Namespace) -> str:
-    """The whole job, in its order: data, training, test, pictures."""
+    """The whole job, in its order: data, training, test, pictures; in a cluster, this process's part of it."""
+    here = cluster.from_environment(flags.cluster_timeout, flags.sync_replicas)
+    n_towers = flags.towers or len(tf.config.list_physical_devices("GPU")) or (1 if here else training.N_TOWERS)
+    if here and here.task in here.parameter_servers:
+        print(f"{here.task} of a cluster, at {here.addresses[here.task]}", flush=True)
+        cluster.serve(here, training.session_config(n_towers))
+        return f"{here.task}: the replicas have finished"
+
     data_set = load_data(flags)
+    settings = Settings(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Settings)})
+    if here:
+        print(report.place(here, settings.batch_size))
+        if not here.is_chief:
+            training.train(data_set.train.pixels, data_set.sha256, settings, flags.checkpoint_dir,
+                           n_towers=n_towers, here=here)
+            return f"{here.task}: finished"
     name = data_set.title or data_set.name
     checkpoint_dir = writable_folder("--checkpoint_dir", flags.checkpoint_dir / data_set.stand_in)
     figures_dir = writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
@@ -116,10 +134,10 @@ def train_test_draw(flags: argparse.Namespace) -> str:
         if flags.restart and (earlier := saving.set_aside(checkpoint_dir)):
             print(f"the earlier run is now in {earlier}")
         print(f"{name}: {len(data_set.train.digits)} images to train on, {len(data_set.test.digits)} to test on")
-        settings = Settings(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Settings)})
         prefix, history = training.train(
             data_set.train.pixels, data_set.sha256, settings, checkpoint_dir,
-            at_checkpoint=lambda prefix: draw_results(prefix, data_set, flags.seed, figures_dir))
+            at_checkpoint=lambda prefix: draw_results(prefix, data_set, flags.seed, figures_dir),
+            n_towers=n_towers, here=here)
 
     errors = evaluation.evaluate(prefix, data_set.test.images, data_set.test.digits, flags.seed)
     files.write_whole(figures_dir / "training_curve.png", plot.png(plot.training_curve(history, data_set.title)))
@@ -127,6 +145,13 @@ def train_test_draw(flags: argparse.Namespace) -> str:
     files.write_whole(figures_dir / "run.json", record.encode())
     return (f"{report.errors(f'Test set of {name}', errors)}\n"
             f"The checkpoint is {prefix}; the pictures and run.json are in {figures_dir}")
+
+
+def without(flag: str, argv: list[str] | None) -> list[str]:
+    """This program's command line, without one flag and its value."""
+    command = [sys.argv[0], *(sys.argv[1:] if argv is None else argv)]
+    place = next(number for number, word in enumerate(command) if word.partition("=")[0] == flag)
+    return command[:place] + command[place + (1 if "=" in command[place] else 2):]
 
 
 def inspect(flags: argparse.Namespace) -> str:
@@ -267,6 +292,7 @@ def as_json(flags: argparse.Namespace, data_set: data.DataSet | None = None, **f
 
 
 if __name__ == "__main__":
+    local_cluster.end_with_parent()
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):

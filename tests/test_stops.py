@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 from tests import kills
 from tests.conftest import posix_only
 from tests.test_training import train, variables_as_bytes
-from vae_graph import checkpoints, files, signals, training
+from vae_graph import checkpoints, files, saving, signals, training
 
 
 @posix_only
@@ -197,6 +197,17 @@ def test_content_is_on_the_disk_before_it_has_a_name(digits, tmp_path, monkeypat
     monkeypatch.setattr(os, "replace", check)
     train(digits, tmp_path, num_epoch=1)
     assert replaced == ["resume.json", "parameter0.ckpt.data-00000-of-00001", "parameter0.ckpt.index", "checkpoint"]
+
+
+def test_a_save_that_loses_its_parameter_server_is_no_broken_checkpoint(tmp_path):
+    """The cluster is joined again then."""
+    class Lost:
+        def save(self, *args, **flags):
+            raise tf.errors.UnavailableError(None, None, "gone")
+
+    with pytest.raises(tf.errors.UnavailableError):
+        saving.save(None, Lost(), tmp_path, 3)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_five_checkpoints_are_kept_over_stops_too(digits, tmp_path):

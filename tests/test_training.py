@@ -195,6 +195,15 @@ def test_towers_of_any_sizes_are_one_network(digits, n_towers):
         np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-6)
 
 
+def test_towers_are_on_the_gpus_in_turn(monkeypatch):
+    """Seen in the graph: the machine need not have them."""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["first", "second"])
+    with tf.Graph().as_default() as graph:
+        training.training_graph(784, SETTINGS, n_towers=3)
+    devices = [graph.get_operation_by_name(name).device for name in ("Log", "Log_3", "Log_6", "step_1/Log_3")]
+    assert devices == [f"/device:GPU:{number}" for number in (0, 1, 0, 1)]
+
+
 def test_weights_without_adams_slots_are_moved_out_of_the_way(digits, tmp_path, capsys):
     prefix, _ = train(digits, tmp_path / "run", num_epoch=1)
     weights = checkpoints.read_network(prefix)[1]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from vae_graph.cluster import ROLES
 from vae_graph.training_graph import Settings
 
 Group = argparse._ActionsContainer      # what a parser and a group of its flags have in common
@@ -36,7 +37,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         parser = OneLineParser(prog=f"run_mnist.py {command}", allow_abbrev=False, formatter_class=HelpFormatter,
                                description=f"{purpose[0].upper()}{purpose[1:]}.")
     else:
-        command, groups = TRAIN, (_network, _learning, _training_files)
+        command, groups = TRAIN, (_network, _learning, _training_files, _machines)
         purposes = "\n".join(f"  {name:9} {purpose}" for name, (purpose, _) in COMMANDS.items())
         parser = OneLineParser(
             prog="run_mnist.py", allow_abbrev=False, formatter_class=HelpFormatter,
@@ -65,6 +66,16 @@ def fraction(text: str) -> float:
         if 0 < float(text) <= 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"expected a number over 0 and at most 1, found {text!r}")
+
+
+def counts(text: str) -> dict[str, int]:
+    """An argument type: how many tasks of each role."""
+    with contextlib.suppress(ValueError):
+        found = {role: int(count) for role, count in (part.split("=") for part in text.split(","))}
+        if (found.keys() <= {*ROLES} and all(1 <= count <= 100 for count in found.values()) and found.keys() > {"ps"}
+                and found.get("chief", 1) == 1 and len(found) == len(text.split(","))):
+            return found
+    raise argparse.ArgumentTypeError(f"expected roles and numbers such as ps=1,worker=2, found {text!r}")
 
 
 def named(what: str) -> Callable[[str], Path]:
@@ -113,6 +124,19 @@ def _training_files(parser: argparse.ArgumentParser) -> None:
                        help="where the pictures and run.json go")
     group.add_argument("--restart", action="store_true",
                        help="begin anew; the earlier run's checkpoints are moved into a folder among the new ones")
+
+
+def _machines(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("more than one core, GPU or machine", "TF_CONFIG makes this process one of many")
+    group.add_argument("--towers", type=whole(1, 1_000), metavar="N",
+                       help="parts of a batch that are worked on side by side (default: one a GPU; without GPUs 2, "
+                            "in a cluster 1)")
+    group.add_argument("--local_cluster", type=counts, metavar="ROLES",
+                       help="try a cluster on this machine: ps=1,worker=2, say")
+    group.add_argument("--sync_replicas", action=argparse.BooleanOptionalAction, default=True,
+                       help="whether a cluster's replicas share each batch, or each goes on with batches of its own")
+    group.add_argument("--cluster_timeout", type=whole(1, 1_000_000), default=60, metavar="S",
+                       help="seconds that a task of the cluster may be missing")
 
 
 def _seed(parser: Group) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from vae_graph.cluster import Cluster
 from vae_graph.comparison import Comparison
 from vae_graph.evaluation import Evaluation
 from vae_graph.inspection import STEPS_PER_EPOCH, Inspection
@@ -15,6 +16,16 @@ NUMBERS = {
     "KL": ("KL", "Regularization_error less n_z"),
     "negative_IWAE_bound": ("negative IWAE bound", "importance-weighted, {iwae_samples} samples an image"),
 }
+
+
+def place(here: Cluster, batch_size: int) -> str:
+    """What a replica's part of the work is."""
+    n_replicas = len(here.replicas)
+    who = f"{here.task}, {'the chief' if here.is_chief else f'replica {here.number}'} of {n_replicas}"
+    servers = f"{len(here.parameter_servers)} parameter server{'s' if len(here.parameter_servers) > 1 else ''}"
+    batch = (f"{len(here.part(batch_size))} of the {batch_size} images of each batch" if here.sync_replicas
+             else f"batches of {batch_size} images of its own, asynchronously")
+    return f"{who} with {servers}: {batch}"
 
 
 def inspection(found: Inspection) -> str:

@@ -30,6 +30,7 @@ class Run:
     # The mean errors of each epoch, as columns.
     errors: dict[str, list] = field(default_factory=lambda: {name: [] for name in ("epoch", *ERROR_NAMES)})
     unfinished: list[float] = field(default_factory=lambda: [0.0] * len(ERROR_NAMES))   # an epoch's sums so far
+    n_unfinished: int = 0            # over so many steps
 
     def position(self, step: int, n_batches: int) -> tuple[int, int]:
         """The epoch and the batch in it that come after so many steps."""
@@ -39,13 +40,14 @@ class Run:
     def add(self, errors: Sequence[Sequence[float]]) -> None:
         """Add the three errors of each of some steps."""
         self.unfinished = np.add(self.unfinished, np.sum(errors, axis=0, dtype=np.float64)).tolist()
+        self.n_unfinished += len(errors)
 
-    def end_epoch(self, epoch: int, n_batches: int) -> list[float]:
+    def end_epoch(self, epoch: int) -> list[float]:
         """Note the means of an epoch's errors and return them."""
-        means = [total / n_batches for total in self.unfinished]
+        means = [total / self.n_unfinished for total in self.unfinished]
         for name, value in zip(("epoch", *ERROR_NAMES), (epoch, *means), strict=True):
             self.errors[name].append(value)
-        self.unfinished = [0.0] * len(ERROR_NAMES)
+        self.unfinished, self.n_unfinished = [0.0] * len(ERROR_NAMES), 0
         return means
 
     def as_json(self) -> bytes:

@@ -19,6 +19,7 @@ from vae_graph.checkpoints import (
     read_variables,
     refuse_not_finite,
 )
+from vae_graph.cluster import UNREACHABLE
 
 N_KEPT = 5       # checkpoints, as the original's Saver keeps
 
@@ -30,6 +31,7 @@ def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -
 
     Raises:
         CheckpointError: it cannot be written, or there is NaN or infinity in it.
+        tf.errors.UnavailableError, AbortedError, CancelledError: who has the variables is gone.
     """
     prefix = str(folder / FILE_NAME.format(epoch=epoch))
     try:
@@ -39,7 +41,7 @@ def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -
             refuse_not_finite(prefix, variables, variables)
             for part in files_of(written):
                 files.rename_durably(part, folder / part.name)
-    except CheckpointError:
+    except (CheckpointError, *UNREACHABLE):
         raise
     except (tf.errors.OpError, ValueError, OSError) as error:
         raise CheckpointError(f"{prefix}: expected to write a checkpoint, found: {first_line(error)}") from None

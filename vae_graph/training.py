@@ -1,16 +1,20 @@
 """The original's training: one Session, one visible loop, and a way on after a stop."""
 
+import contextlib
+import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints, files, saving, signals
-from vae_graph.resume import ERROR_NAMES, SettingsError, resumed
+from vae_graph.cluster import LOST, Cluster
+from vae_graph.replica import replica_graph, replica_session
+from vae_graph.resume import ERROR_NAMES, Run, SettingsError, resumed
 from vae_graph.training_graph import Settings, training_graph
 
 # Measured on two cores: see tests/README.md.
@@ -26,12 +30,13 @@ class Stopped(Exception):
     """A signal stopped the run; a whole checkpoint of its last finished step is kept."""
 
     def __init__(self, number: signal.Signals, prefix: str) -> None:
-        super().__init__(f"stopped by {number.name}; {prefix} has all the work so far")
+        super().__init__(f"stopped by {number.name}" + (f"; {prefix} has all the work so far" if prefix else ""))
         self.number = number
 
 
 def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
-          at_checkpoint: Callable[[str], None] = lambda prefix: None) -> tuple[str, dict[str, list]]:
+          at_checkpoint: Callable[[str], None] = lambda prefix: None, n_towers: int = N_TOWERS,
+          here: Cluster | None = None) -> tuple[str, dict[str, list]]:
     """Train up to epoch `num_epoch`, from the newest whole checkpoint in `folder` where there is one.
 
     A run that was stopped, or killed, and went on ends with the same bytes as one that was not: the order of the
@@ -42,12 +47,15 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
             become float32 in [0, 1]; all at once they would take four times the memory.
         data_sha256: what the data set is known by; a run goes on only with the same data.
         settings: see `Settings`.
-        folder: where the checkpoints are; it must exist.
+        folder: where the checkpoints are; it must exist. Only a cluster's chief looks into it.
         at_checkpoint: called with the prefix of each checkpoint, the one gone on from and those written.
+        n_towers: parts of a batch that are worked on side by side.
+        here: the cluster that this process is a replica in; None where it trains alone.
 
     Returns:
         The last checkpoint's prefix, and the mean errors of each epoch (nats an image, dropout on) as
-        columns: `epoch`, `Recon_error`, `Regularization_error`, `ELBO`.
+        columns: `epoch`, `Recon_error`, `Regularization_error`, `ELBO`. A cluster's chief means its own images; of
+        the other replicas both are empty.
 
     Raises:
         SettingsError: a batch is larger than the training set, or `folder` holds a run with other settings or data.
@@ -55,56 +63,101 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         OSError: the record cannot be written.
         Diverged: an error became NaN or infinite.
         Stopped: SIGINT, SIGTERM or SIGHUP came.
+        ClusterError: a task of the cluster is missing for too long.
     """
     if settings.batch_size > len(pixels):
         raise SettingsError(f"--batch_size: expected at most {len(pixels)}, the number of training images, "
                             f"found {settings.batch_size}")
-    n_batches = len(pixels) // settings.batch_size
-    run, newest = resumed(folder, settings, data_sha256, n_batches)
-    step = newest.step if newest else 0
-    prefix = newest.prefix if newest else ""
-    first_epoch, first_batch = run.position(step, n_batches)
-    if newest:
-        print(_way_on(newest.prefix, first_epoch, settings.num_epoch))
+    if here is None:
+        return _train(pixels, data_sha256, settings, folder, at_checkpoint, n_towers)
+    if settings.batch_size < len(here.replicas):
+        raise SettingsError(f"--batch_size: expected at least {len(here.replicas)}, an image for each replica, "
+                            f"found {settings.batch_size}")
+    server = here.server(session_config(n_towers))
+    while True:
+        try:
+            return _train(pixels, data_sha256, settings, folder, at_checkpoint, n_towers, here, server)
+        except LOST as error:
+            print(f"{here.task}: lost touch with the cluster ({type(error).__name__}); joining it again")
+            here.wait_for(here.parameter_servers)
+        except tf.errors.DeadlineExceededError:
+            raise here.given_up(here.missing([*here.addresses])) from None
 
-    with tf.Graph().as_default():
+
+def _train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
+           at_checkpoint: Callable[[str], None], n_towers: int, here: Cluster | None = None,
+           server: tf.train.Server | None = None) -> tuple[str, dict[str, list]]:
+    n_batches = len(pixels) // settings.batch_size
+    is_chief = here is None or here.is_chief
+    run, newest = (resumed(folder, settings, data_sha256, n_batches) if is_chief
+                   else (Run(dataclasses.asdict(settings), data_sha256), None))
+    prefix = newest.prefix if newest else ""
+    if newest:
+        if here and run.position(newest.step, n_batches) != divmod(newest.step, n_batches):
+            # The other replicas see the step only.
+            raise SettingsError(f"--batch_size: expected that of the run that {prefix} is from, for its {newest.step} "
+                                f"steps to be whole epochs, found {settings.batch_size}; go on from it in one process")
+        print(_way_on(newest.prefix, run.position(newest.step, n_batches)[0], settings.num_epoch))
+
+    with tf.Graph().as_default(), tf.device(here.device if here else None):
         tf.set_random_seed(settings.seed)
-        graph = training_graph(pixels.shape[1], settings, STEPS_A_RUN, N_TOWERS)
+        if here:
+            graph, ends = replica_graph(pixels.shape[1], settings, here, n_towers)
+        else:
+            graph = training_graph(pixels.shape[1], settings, STEPS_A_RUN, n_towers)
         saver = tf.train.Saver()
         initializer = tf.global_variables_initializer()
         tf.get_default_graph().finalize()
 
-        with tf.Session(config=session_config()) as session, signals.noted() as received:
+        def begin(session: tf.Session) -> None:
             if newest:
                 saver.restore(session, newest.prefix)
-                # A killed run may not have come to this.
-                saving.keep_newest(folder, run.errors["epoch"], step)
-                at_checkpoint(newest.prefix)
             else:
                 session.run(initializer)
-            progress = _progress_bar(max(0, n_batches * (settings.num_epoch - first_epoch) - first_batch))
 
-            for epoch in range(first_epoch, settings.num_epoch):
-                for first in range(first_batch, n_batches, STEPS_A_RUN):
-                    if received:
+        opened = replica_session(here, server, ends, begin) if here else _session(n_towers, begin)
+        watched = here.watched() if here else contextlib.nullcontext(lambda: None)
+        with opened as session, signals.noted() as received, watched as refuse_missing:
+            if newest:
+                # A killed run may not have come to this.
+                saving.keep_newest(folder, run.errors["epoch"], newest.step)
+                at_checkpoint(newest.prefix)
+            step = int(session.run(graph.global_step))
+            last_step = run.first_step + (settings.num_epoch - run.first_epoch) * n_batches
+            progress = _progress_bar(max(0, last_step - step))
+
+            first_step, turn = step, 0
+            while step < last_step:
+                epoch, batch = run.position(step, n_batches)
+                if received:
+                    if is_chief:
                         prefix = saving.save_stopped(session, saver, folder, epoch, step, run.as_json())
-                        raise Stopped(received[0], prefix)
-                    steps = graph.steps[:n_batches - first]          # the last run may be a shorter one
-                    start, end = first * settings.batch_size, (first + len(steps)) * settings.batch_size
-                    images = np.divide(pixels[start:end], 255, dtype=np.float32)
-                    _, errors = session.run(
-                        [steps[-1].train_op, [step.errors for step in steps]],
-                        feed_dict={graph.input_data: images, graph.dropout_rate: settings.keep_prob})
+                    raise Stopped(received[0], prefix)
+                refuse_missing()
+                if here:
+                    _, batch = run.position(here.own_step(first_step, turn, step), n_batches)
+                steps = graph.steps[:n_batches - batch]              # the last run may be a shorter one
+                start, end = batch * settings.batch_size, (batch + len(steps)) * settings.batch_size
+                batches = pixels[start:end][here.part(settings.batch_size)] if here else pixels[start:end]
+                _, errors, after = session.run(
+                    [steps[-1].train_op, [step.errors for step in steps], steps[-1].global_step],
+                    feed_dict={graph.input_data: np.divide(batches, 255, dtype=np.float32),
+                               graph.dropout_rate: settings.keep_prob})
+                turn += 1
+                if is_chief:
                     _refuse_divergence(errors, epoch, step, prefix)
                     run.add(errors)
-                    step += len(steps)
-                    progress.add(len(steps))
-                first_batch = 0
-                _print_epoch(epoch, run.end_epoch(epoch, n_batches))
+                    progress.add(min(after, last_step) - step)
+                step = int(after)
+                n_done = min(run.position(step, n_batches)[0], settings.num_epoch)     # epochs
+                if not is_chief or n_done == epoch:
+                    continue
 
-                if epoch % settings.checkpoint_every == 0 or epoch == settings.num_epoch - 1:
+                _print_epoch(n_done - 1, run.end_epoch(n_done - 1))
+                if n_done == settings.num_epoch or any(
+                        done % settings.checkpoint_every == 0 for done in range(epoch, n_done)):
                     files.write_whole(folder / checkpoints.RECORD_FILE, run.as_json())
-                    prefix = saving.save(session, saver, folder, epoch)
+                    prefix = saving.save(session, saver, folder, n_done - 1)
                     saving.keep_newest(folder, run.errors["epoch"], step)
                     at_checkpoint(prefix)
             if received:
@@ -113,11 +166,19 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
     return prefix, run.errors
 
 
-def session_config() -> tf.ConfigProto:
+@contextlib.contextmanager
+def _session(n_towers: int, begin: Callable[[tf.Session], None]) -> Iterator[tf.Session]:
+    """The session of a process that trains alone."""
+    with tf.Session(config=session_config(n_towers)) as session:
+        begin(session)
+        yield session
+
+
+def session_config(n_towers: int) -> tf.ConfigProto:
     """A thread for each tower, and the cores shared out among them: a small matrix product is best left to one core."""
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return tf.ConfigProto(inter_op_parallelism_threads=N_TOWERS,
-                          intra_op_parallelism_threads=max(1, n_cores // N_TOWERS))
+    return tf.ConfigProto(inter_op_parallelism_threads=n_towers,
+                          intra_op_parallelism_threads=max(1, n_cores // n_towers), allow_soft_placement=True)
 
 
 def _way_on(prefix: str, epoch: int, num_epoch: int) -> str:

@@ -36,6 +36,7 @@ class Step(NamedTuple):
 
     errors: tuple[tf.Tensor, ...]    # Recon_error, Regularization_error, ELBO of its batch, before its update
     train_op: tf.Operation
+    global_step: tf.Tensor           # int32 scalar, the steps taken once it is
     noise: dict[str, tf.Tensor]      # what it draws, by the name of the op in the builders' graph; may be fed
 
 
@@ -68,10 +69,8 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
 
     # Without a name of its own it is `Variable` in the checkpoint; the name is part of the file format.
     global_step = tf.Variable(0, trainable=False, use_resource=True)
-    learning_rate = tf.train.exponential_decay(
-        settings.learning_rate, global_step, settings.decay_step, settings.decay_rate)
-    errors = _errors(batch, dropout_rate, settings, n_towers)
-    train_op = tf.train.AdamOptimizer(learning_rate).minimize(errors[-1], global_step=global_step)
+    errors = mean_errors(batch, dropout_rate, settings, n_towers)
+    train_op = adam(settings, global_step).minimize(errors[-1], global_step=global_step)
 
     ends = [train_op.name, *(error.name for error in errors)]
     pattern = tf.graph_util.extract_sub_graph(
@@ -82,29 +81,41 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
     for number in range(n_steps):
         start = number * settings.batch_size
         with tf.control_dependencies([step.train_op for step in steps[-1:]]):
-            noise = _noise(pattern, settings.seed, first_step + number)
+            noise = counted_noise(pattern, settings.seed, first_step + number)
             # Who reads a variable by this handle reads what the step before has made of it.
             handles = {variable.handle.name: tf.identity(variable.handle) for variable in tf.global_variables()}
         train_op, *errors = tf.import_graph_def(
             pattern, return_elements=ends, name=f"step_{number + 1}",
             input_map={batch.name: input_data[start:start + settings.batch_size], dropout_rate.name: dropout_rate}
             | handles | {f"{name}:0": tensor for name, tensor in noise.items()})
-        steps.append(Step(tuple(errors), train_op, noise))
+        steps.append(Step(tuple(errors), train_op, first_step + number + 1, noise))
     return TrainingGraph(input_data, dropout_rate, global_step, tuple(steps))
 
 
-def _errors(batch: tf.Tensor, keep_prob: tf.Tensor, settings: Settings, n_towers: int) -> tuple[tf.Tensor, ...]:
-    """The three errors of a batch, built as towers: networks on parts of the batch that share their weights."""
-    shares = [len(part) for part in np.array_split(np.arange(settings.batch_size), min(n_towers, settings.batch_size))]
+def adam(settings: Settings, global_step: tf.Variable) -> tf.train.AdamOptimizer:
+    """The original's optimizer, whose learning rate decays continuously."""
+    return tf.train.AdamOptimizer(tf.train.exponential_decay(
+        settings.learning_rate, global_step, settings.decay_step, settings.decay_rate))
+
+
+def mean_errors(batch: tf.Tensor, keep_prob: tf.Tensor, settings: Settings, n_towers: int) -> tuple[tf.Tensor, ...]:
+    """The three errors of a batch, built as towers: networks on parts of the batch that share their weights.
+
+    Where there are GPUs, the towers are on them in turn.
+    """
+    n_batch = batch.shape[0]
+    n_gpus = len(tf.config.list_physical_devices("GPU"))
+    shares = [len(part) for part in np.array_split(np.arange(n_batch), min(n_towers, n_batch))]
     towers = []
-    for part, n_images in zip(tf.split(batch, shares), shares, strict=True):
-        _, _, *errors = Variational_autoencoder(
-            part, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, keep_prob)
-        towers.append([error * (n_images / settings.batch_size) for error in errors])
+    for number, (part, n_images) in enumerate(zip(tf.split(batch, shares), shares, strict=True)):
+        with tf.device(f"/device:GPU:{number % n_gpus}" if n_gpus else ""):
+            _, _, *errors = Variational_autoencoder(
+                part, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, keep_prob)
+        towers.append([error * (n_images / n_batch) for error in errors])
     return tuple(tf.add_n(parts) for parts in zip(*towers, strict=True))
 
 
-def _noise(pattern: tf.GraphDef, seed: int, step: tf.Tensor) -> dict[str, tf.Tensor]:
+def counted_noise(pattern: tf.GraphDef, seed: int, step: tf.Tensor, replica: int = 0) -> dict[str, tf.Tensor]:
     """The noise of one step, for each op of the pattern that draws some.
 
     The builders' ops keep their position in the session, where no checkpoint finds it. Here a number is
@@ -114,9 +125,10 @@ def _noise(pattern: tf.GraphDef, seed: int, step: tf.Tensor) -> dict[str, tf.Ten
     # A draw counts up in the lower half of Philox' counter of 128 bits; the upper half is the step's own.
     counter = tf.cast(tf.stack([0, step]), tf.uint64)
     noise: dict[str, tf.Tensor] = {}
-    for node in pattern.node:
-        if node.op in COUNTED_NOISE:
-            key = np.random.SeedSequence([seed, len(noise)]).generate_state(1, np.uint64)
-            shape = tf.get_default_graph().get_operation_by_name(node.name).outputs[0].shape.as_list()
-            noise[node.name] = COUNTED_NOISE[node.op](shape=shape, key=key, counter=counter, alg=PHILOX)
+    drawing = [node for node in pattern.node if node.op in COUNTED_NOISE]
+    # The replicas of a cluster number their ops one after the other, as the towers of one process do.
+    for number, node in enumerate(drawing, start=replica * len(drawing)):
+        key = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
+        shape = tf.get_default_graph().get_operation_by_name(node.name).outputs[0].shape.as_list()
+        noise[node.name] = COUNTED_NOISE[node.op](shape=shape, key=key, counter=counter, alg=PHILOX)
     return noise
