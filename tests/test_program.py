@@ -170,7 +170,7 @@ class TestWithoutMnist:
 
 
 WHOLE_NUMBERS = ("n_hidden_encoder", "n_z", "n_hidden_decoder", "num_epoch", "batch_size", "decay_step",
-                 "checkpoint_every", "seed")
+                 "checkpoint_every", "seed", "towers", "cluster_timeout")
 FRACTIONS = ("learning_rate", "decay_rate", "keep_prob")
 
 
@@ -195,6 +195,10 @@ def test_a_flag_out_of_range_is_one_line(flag, value, capsys):
     (["--data_dir", ""], "argument --data_dir: expected the name of a folder, found ''"),
     (["--checkpoint_dir="], "argument --checkpoint_dir: expected the name of a folder, found ''"),
     (["--figures_dir", ""], "argument --figures_dir: expected the name of a folder, found ''"),
+    *((["--local_cluster", roles], f"argument --local_cluster: expected roles and numbers such as ps=1,worker=2, found "
+                                   f"{roles!r}")
+      for roles in ("", "2", "ps=1", "worker=2", "ps=0,worker=1", "ps=1,worker=x", "ps=1,cook=1", "ps=1,chief=2",
+                    "ps=1,ps=1,worker=1", "ps=1,worker=101", "ps=1,,worker=1")),
     (["surplus"], "unrecognized arguments: surplus"),
 ])
 def test_a_wrong_flag_is_one_line(flags, expected, capsys):
