@@ -115,7 +115,8 @@ def train_test_draw(flags: argparse.Namespace) -> str:
     n_towers = flags.towers or len(tf.config.list_physical_devices("GPU")) or (1 if here else training.N_TOWERS)
     if here and here.task in here.parameter_servers:
         print(f"{here.task} of a cluster, at {here.addresses[here.task]}", flush=True)
-        cluster.serve(here, training.session_config(n_towers))
+        if received := cluster.serve(here, training.session_config(n_towers)):
+            raise training.Stopped(received[0])
         return f"{here.task}: the replicas have finished"
 
     data_set = load_data(flags)

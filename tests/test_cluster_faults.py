@@ -137,6 +137,19 @@ def test_one_that_never_comes_up_is_named(processes, task):
         assert re.search(rf"found none for 3 s in the place of .*{task} at {running.places[task]}", running.said(other))
 
 
+def test_a_signal_to_all_leaves_the_last_step(processes, tmp_path):
+    """As Kubernetes ends a job: the parameter server lives long enough for the chief to keep the work."""
+    running = processes(20)
+    running.start(PS, CHIEF, WORKER)
+    running.wait_for(CHIEF, r"Epoch:  1[1-9] ")
+    for process in running.running.values():
+        process.terminate()
+    statuses = running.statuses()
+    assert (statuses[PS], statuses[CHIEF]) == (128 + signal.SIGTERM, 128 + signal.SIGTERM)
+    assert re.search(r"stopped by SIGTERM; .*/stopped-\d+/parameter\d+\.ckpt has all the work", running.said(CHIEF))
+    assert last_checkpoint(tmp_path).epoch >= 10
+
+
 class TestLocalCluster:
     SMALL = ("--local_cluster", "ps=1,worker=2", *FLAGS)
 

@@ -7,6 +7,7 @@ part of the images and send gradients. The chief also writes the checkpoints and
 import contextlib
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 
 import tensorflow.compat.v1 as tf
 
+from vae_graph import signals
+
 ROLES = ("chief", "worker", "ps")
 # A task that ended or was started anew says so by one of these; one that has not its variables yet, by the others.
 UNREACHABLE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 LOST = (*UNREACHABLE, tf.errors.FailedPreconditionError, tf.errors.NotFoundError)
 SECONDS_BETWEEN_LOOKS = 1.0
-SECONDS_TO_SPEAK = 3.0       # that a parameter server leaves the replicas, to say themselves who is missing
+SECONDS_TO_SPEAK = 3.0       # that a parameter server leaves the replicas: to say who is missing, to keep their work
 
 
 class ClusterError(ValueError):
@@ -241,18 +244,26 @@ def finished(task: Task) -> tf.FIFOQueue:
         return tf.FIFOQueue(-1, tf.int32, shapes=[()], shared_name=f"finished_{task.index}")
 
 
-def serve(cluster: Cluster, config: tf.ConfigProto) -> None:
+def serve(cluster: Cluster, config: tf.ConfigProto) -> list[signal.Signals]:
     """Be a parameter server until all replicas have finished.
+
+    Returns:
+        The signal that ended it before, if one did: not at once, for the chief, which may have got it too, has
+        still to write down what only the parameter servers know.
 
     Raises:
         ClusterError: a replica has been missing for too long.
     """
     server = cluster.server(config)
-    with tf.Graph().as_default(), tf.Session(server.target, config=cluster.session_config()) as session:
+    with (tf.Graph().as_default(), tf.Session(server.target, config=cluster.session_config()) as session,
+          signals.noted() as received):
         number = finished(cluster.task).dequeue()
         at_work = set(range(len(cluster.replicas)))
         seen = time.monotonic()
+        heard = None
         while at_work:
+            if received and time.monotonic() > (heard := heard or time.monotonic()) + SECONDS_TO_SPEAK:
+                return received
             try:
                 options = tf.RunOptions(timeout_in_ms=round(1000 * SECONDS_BETWEEN_LOOKS))
                 at_work.discard(int(session.run(number, options=options)))
@@ -263,3 +274,4 @@ def serve(cluster: Cluster, config: tf.ConfigProto) -> None:
                 elif time.monotonic() > seen + cluster.timeout + SECONDS_TO_SPEAK:
                     raise cluster.given_up(missing) from None
         time.sleep(SECONDS_BETWEEN_LOOKS)        # for the last of them to hear that it was heard
+    return []

@@ -15,7 +15,7 @@ from vae_graph.cluster import Task
 
 TIED = "VAE_GRAPH_TIED"          # set for those whose standard input closes when the process that started them ends
 SECONDS_TO_KEEP = 20.0           # that the chief has to finish and keep its step when all are asked to end
-SECONDS_TO_END = 3.0             # that any other has, who may be waiting for a step that will not come
+SECONDS_TO_END = 5.0             # that any other has, who may be waiting for a step that will not come
 
 
 def run(counts: dict[str, int], command: Sequence[str]) -> int:

@@ -29,7 +29,7 @@ class Diverged(ValueError):
 class Stopped(Exception):
     """A signal stopped the run; a whole checkpoint of its last finished step is kept."""
 
-    def __init__(self, number: signal.Signals, prefix: str) -> None:
+    def __init__(self, number: signal.Signals, prefix: str = "") -> None:
         super().__init__(f"stopped by {number.name}" + (f"; {prefix} has all the work so far" if prefix else ""))
         self.number = number
 
