@@ -64,7 +64,7 @@ with silence():
         saving,
         training,
     )
-    from vae_graph.flags import TRAIN, parse_flags
+    from vae_graph.flags import TRAIN, parse_flags, without
     from vae_graph.training import Settings
 
 if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3":
@@ -146,13 +146,6 @@ def train_test_draw(flags: argparse.Namespace) -> str:
     files.write_whole(figures_dir / "run.json", record.encode())
     return (f"{report.errors(f'Test set of {name}', errors)}\n"
             f"The checkpoint is {prefix}; the pictures and run.json are in {figures_dir}")
-
-
-def without(flag: str, argv: list[str] | None) -> list[str]:
-    """This program's command line, without one flag and its value."""
-    command = [sys.argv[0], *(sys.argv[1:] if argv is None else argv)]
-    place = next(number for number, word in enumerate(command) if word.partition("=")[0] == flag)
-    return command[:place] + command[place + (1 if "=" in command[place] else 2):]
 
 
 def inspect(flags: argparse.Namespace) -> str:

@@ -10,6 +10,7 @@ gradients over the parameter server's link, one after the other, and works betwe
 import argparse
 import itertools
 import json
+import math
 import multiprocessing
 import statistics
 import time
@@ -20,7 +21,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tests.bench_training import machine
-from vae_graph import cluster, training
+from vae_graph import checkpoints, cluster, training
 from vae_graph.cluster import Cluster, Task
 from vae_graph.local_cluster import free_ports
 from vae_graph.replica import replica_graph, replica_session
@@ -29,8 +30,8 @@ from vae_graph.training_graph import Settings
 WORKERS = (1, 2, 4)
 LINKS = (10, 100)            # Gbit/s
 MODELLED_WORKERS = (1, 2, 4, 8, 16, 32)
-BYTES = 4 * sum(int(np.prod(shape)) for shape in [
-    (784, 500), 500, (500, 500), 500, (500, 4), 4, (2, 500), 500, (500, 500), 500, (500, 784), 784])
+SIZES = checkpoints.LayerSizes(784, Settings.n_hidden_encoder, Settings.n_z, Settings.n_hidden_decoder)
+BYTES = 4 * sum(math.prod(shape) for shape in checkpoints.model_shapes(SIZES).values())
 
 
 def loopback_bytes() -> int:
@@ -78,9 +79,9 @@ def measured(n_workers: int, n_steps: int) -> dict[str, float]:
             "MB a step and worker": round(statistics.mean(traffic) / 1e6 / n_workers, 2)}
 
 
-def modelled(ms_of_work: float, gigabits: float, n_workers: int, n_servers: int = 1) -> float:
+def modelled(ms_of_work: float, gigabits: float, n_workers: int) -> float:
     """Milliseconds a step when each worker works so long: the parameters come, are worked with, and gradients go."""
-    one_way = 1000 * n_workers * BYTES * 8 / (gigabits * 1e9) / n_servers
+    one_way = 1000 * n_workers * BYTES * 8 / (gigabits * 1e9)
     return 2 * one_way + ms_of_work
 
 

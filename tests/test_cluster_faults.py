@@ -78,6 +78,15 @@ class Processes:
         return {task: process.exitcode for task, process in self.running.items()}
 
 
+    def all_name(self, task):
+        """The others, which end with status 2 and say that this one is missing."""
+        statuses = self.statuses()
+        assert set(statuses.values()) == {2}
+        for other in statuses:
+            assert re.search(rf"found none for 3 s in the place of .*{task} at {self.places[task]}", self.said(other))
+        return statuses
+
+
 @pytest.fixture
 def processes(tmp_path, idx_files):
     made = []
@@ -118,11 +127,9 @@ def test_one_that_dies_for_good_is_named(processes, tmp_path, task):
     running.wait_for(CHIEF, r"Epoch:  1[1-9] ")
     running.kill(task)
     begin = time.monotonic()
-    statuses = running.statuses()
+    others = running.all_name(task)
     assert time.monotonic() - begin < 15
-    assert set(statuses.values()) == {2}
-    for other in statuses:
-        assert re.search(rf"found none for 3 s in the place of .*{task} at {running.places[task]}", running.said(other))
+    for other in others:
         if "ps" not in (task.role, other.role):      # a parameter server leaves the replicas time to say so first
             assert f"in the place of {task} at {running.places[task]}; start" in running.said(other)
     assert last_checkpoint(tmp_path).epoch == 10
@@ -131,11 +138,8 @@ def test_one_that_dies_for_good_is_named(processes, tmp_path, task):
 @pytest.mark.parametrize("task", [WORKER, CHIEF, PS], ids=str)
 def test_one_that_never_comes_up_is_named(processes, task):
     running = processes(3)
-    others = [one for one in (PS, CHIEF, WORKER) if one != task]
-    running.start(*others)
-    assert set(running.statuses().values()) == {2}
-    for other in others:
-        assert re.search(rf"found none for 3 s in the place of .*{task} at {running.places[task]}", running.said(other))
+    running.start(*(one for one in (PS, CHIEF, WORKER) if one != task))
+    running.all_name(task)
 
 
 def test_a_signal_to_all_leaves_the_last_step(processes, tmp_path):

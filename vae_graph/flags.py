@@ -50,6 +50,13 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv, argparse.Namespace(command=command))
 
 
+def without(flag: str, argv: list[str] | None) -> list[str]:
+    """This program's command line, without one flag and its value."""
+    command = [sys.argv[0], *(sys.argv[1:] if argv is None else argv)]
+    place = next(number for number, word in enumerate(command) if word.partition("=")[0] == flag)
+    return command[:place] + command[place + (1 if "=" in command[place] else 2):]
+
+
 def whole(low: int, high: int) -> Callable[[str], int]:
     """An argument type: a whole number from `low` to `high`."""
     def convert(text: str) -> int:

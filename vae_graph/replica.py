@@ -8,7 +8,16 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 from vae_graph.cluster import SECONDS_BETWEEN_LOOKS, Cluster, finished
-from vae_graph.training_graph import Settings, Step, TrainingGraph, adam, counted_noise, mean_errors
+from vae_graph.training_graph import (
+    Settings,
+    Step,
+    TrainingGraph,
+    adam,
+    counted_noise,
+    inputs,
+    mean_errors,
+    pattern_of,
+)
 
 
 class Ends(NamedTuple):
@@ -37,18 +46,14 @@ def replica_graph(n_input: int, settings: Settings, here: Cluster, n_towers: int
     """
     n_replicas = len(here.replicas)
     n_images = len(here.part(settings.batch_size))
-    input_data = tf.placeholder(tf.float32, [None, n_input], name="input_data")
-    dropout_rate = tf.placeholder(tf.float32, [], name="dropout_rate")
-    batch = tf.placeholder(tf.float32, [n_images, n_input], name="batch")
-    global_step = tf.Variable(0, trainable=False, use_resource=True)
+    input_data, dropout_rate, batch, global_step = inputs(n_input, n_images)
     optimizer = adam(settings, global_step)
     errors = mean_errors(batch, dropout_rate, settings, n_towers)
     gradients, variables = map(list, zip(*optimizer.compute_gradients(errors[-1]), strict=True))
 
     # As in `training_graph`, the builders' graph is a pattern, whose copy draws counted noise.
     names = [tensor.name for tensor in (*errors, *gradients)]
-    pattern = tf.graph_util.extract_sub_graph(
-        tf.get_default_graph().as_graph_def(), [name.partition(":")[0] for name in names])
+    pattern = pattern_of(names)
     noise = counted_noise(pattern, settings.seed, global_step.read_value(), here.number)
     copies = tf.import_graph_def(
         pattern, return_elements=names, name="step_1",

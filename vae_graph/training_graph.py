@@ -62,19 +62,12 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
         n_steps: steps that one `Session.run` can take, each on the next `batch_size` rows of `input_data`.
         n_towers: parts of a batch that are worked on side by side; their gradients' mean is the batch's.
     """
-    input_data = tf.placeholder(tf.float32, [None, n_input], name="input_data")
-    dropout_rate = tf.placeholder(tf.float32, [], name="dropout_rate")
-    # Sizes that are known while the graph is built spare the session to ask for them in every step.
-    batch = tf.placeholder(tf.float32, [settings.batch_size, n_input], name="batch")
-
-    # Without a name of its own it is `Variable` in the checkpoint; the name is part of the file format.
-    global_step = tf.Variable(0, trainable=False, use_resource=True)
+    input_data, dropout_rate, batch, global_step = inputs(n_input, settings.batch_size)
     errors = mean_errors(batch, dropout_rate, settings, n_towers)
     train_op = adam(settings, global_step).minimize(errors[-1], global_step=global_step)
 
     ends = [train_op.name, *(error.name for error in errors)]
-    pattern = tf.graph_util.extract_sub_graph(
-        tf.get_default_graph().as_graph_def(), [end.partition(":")[0] for end in ends])
+    pattern = pattern_of(ends)
     # Read once for all steps of a run; the first step's update waits for its noise, and so for this.
     first_step = global_step.read_value()
     steps: list[Step] = []
@@ -90,6 +83,23 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
             | handles | {f"{name}:0": tensor for name, tensor in noise.items()})
         steps.append(Step(tuple(errors), train_op, first_step + number + 1, noise))
     return TrainingGraph(input_data, dropout_rate, global_step, tuple(steps))
+
+
+def inputs(n_input: int, n_images: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Variable]:
+    """What a step is computed from: the images that are fed, the keep probability, one batch, the step counter."""
+    input_data = tf.placeholder(tf.float32, [None, n_input], name="input_data")
+    dropout_rate = tf.placeholder(tf.float32, [], name="dropout_rate")
+    # Sizes that are known while the graph is built spare the session to ask for them in every step.
+    batch = tf.placeholder(tf.float32, [n_images, n_input], name="batch")
+    # Without a name of its own it is `Variable` in the checkpoint; the name is part of the file format.
+    global_step = tf.Variable(0, trainable=False, use_resource=True)
+    return input_data, dropout_rate, batch, global_step
+
+
+def pattern_of(ends: list[str]) -> tf.GraphDef:
+    """The part of the default graph that some tensors and operations need, by their names."""
+    return tf.graph_util.extract_sub_graph(
+        tf.get_default_graph().as_graph_def(), [end.partition(":")[0] for end in ends])
 
 
 def adam(settings: Settings, global_step: tf.Variable) -> tf.train.AdamOptimizer:
