@@ -23,6 +23,7 @@ import numpy as np
 
 from tests.bench_training import CONTESTANTS, machine
 from vae_graph import checkpoints, data, evaluation
+from vae_graph.results import GRIDS
 
 ROOT = Path(__file__).parent.parent
 N_EPOCHS = 3
@@ -71,7 +72,8 @@ def seconds_of_manifolds(prefix: str) -> tuple[float, float]:
 
     from vae_graph import Bernoulli_decoder
 
-    z1, z2 = np.meshgrid(evaluation.GRID, evaluation.GRID[::-1])
+    grid = GRIDS["linear"]
+    z1, z2 = np.meshgrid(grid, grid[::-1])
     codes = np.stack([z1.ravel(), z2.ravel()], 1).astype(np.float32)
     start = time.perf_counter()
     with evaluation.restored(prefix, seed=0) as model:

@@ -47,7 +47,7 @@ def start(folder: Path, data: Path, flags: tuple[str, ...] = FLAGS) -> BaseProce
 def results(folder: Path) -> dict[str, bytes]:
     """All that a run leaves, but for what it says of the way there and a picture that was never finished."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name not in ("log.txt", ".lock")
+            if path.is_file() and path.name not in ("log.txt", ".lock") and not path.name.startswith("events.")
             and not (path.name.startswith(".saving-") and "figures" in path.parts)}
 
 

@@ -100,6 +100,75 @@ def test_figures_draws_an_old_checkpoint(old, capsys):
     assert not Path("figures", "run.json").exists()
 
 
+def test_figures_draws_more_on_request(old, capsys):
+    run(capsys, "figures", old, *OTHER)
+    folder = Path("figures", "checkpoint", "other")
+    before = {path.name for path in folder.iterdir()}
+    run(capsys, "figures", old, *OTHER, "--manifold_grid", "gaussian", "--add_noise")
+    assert {path.name for path in folder.iterdir()} - before == {"manifold_gaussian.png", "denoising.png"}
+    assert json.loads((folder / "figures.json").read_text())["flags"]["add_noise"] is True
+
+
+def test_evaluate_with_noise_says_so(old, capsys):
+    clean, noisy = (json.loads(run(capsys, "evaluate", old, *OTHER, "--json", *more))["evaluation"]
+                    for more in ((), ("--add_noise",)))
+    assert clean["Regularization_error"] != noisy["Regularization_error"]
+    assert ("Test set of small digits (not MNIST), seen with noise, mean of"
+            in run(capsys, "evaluate", old, *OTHER, "--add_noise"))
+
+
+def test_sample_draws_as_many_as_asked_for(old, capsys):
+    output = run(capsys, "sample", old, "--n", "9", "--seed", "3")
+    path = Path("figures", "checkpoint", "samples.png")
+    assert output == f"9 samples of {old / 'parameter20.ckpt'} are in {path}\n"
+    first = path.read_bytes()
+    for seed, same in (("3", True), ("4", False)):
+        run(capsys, "sample", old, "--n", "9", "--seed", seed)
+        assert (path.read_bytes() == first) == same
+    assert json.loads(path.with_suffix(".json").read_text())["flags"]["n"] == 9
+
+
+def test_walk_goes_from_image_to_image(old, capsys):
+    run(capsys, "walk", old, *OTHER, "--images", "3", "8", "--n", "5")
+    folder = Path("figures", "checkpoint", "other")
+    Image.open(folder / "walk.png").verify()
+    assert Image.open(folder / "walk.gif").n_frames == 8
+    assert json.loads((folder / "walk.json").read_text())["flags"]["images"] == [3, 8]
+    assert run_mnist.main(["walk", str(old), *OTHER, "--images", "3", "60"]) == 2
+    assert one_line_error(capsys) == "--images: expected numbers below 60, the number of test images, found 60"
+
+
+def test_explore_writes_a_page(old, capsys):
+    path = Path("figures", "checkpoint", "other", "explorer.html")
+    assert run(capsys, "explore", old, *OTHER) == f"Open {path} in a browser: it needs no server and no network\n"
+    assert '"data": "small digits (not MNIST)"' in path.read_text(encoding="utf-8")
+
+
+class TestSweep:
+    FLAGS = ("sweep", *OTHER, "--n_z", "1", "3", "--n_hidden_encoder", "8", "--n_hidden_decoder", "8", "--batch_size",
+             "50", "--num_epoch", "1")
+
+    def test_it_trains_a_network_for_each_and_puts_them_on_a_sheet(self, in_tmp, capsys):
+        output = run(capsys, *self.FLAGS)
+        sheet = Path("figures", "sweep", "other")
+        Image.open(sheet / "sweep.png").verify()
+        found = json.loads((sheet / "sweep.json").read_text())["sweep"]
+        assert [*found] == ["1", "3"]
+        for n_z, errors in found.items():
+            prefix = Path("checkpoints", "sweep", f"n_z-{n_z}", "other", "parameter0.ckpt")
+            assert inspection.inspect(str(prefix)).sizes.n_z == int(n_z)
+            alone = json.loads(run(capsys, "evaluate", prefix, *OTHER, "--json"))["evaluation"]
+            assert alone == errors
+            row = next(line.split() for line in output.splitlines() if line.startswith(f"{n_z} "))
+            assert row[1:4] == [f"{errors[name]:.4f}" for name in ("Recon_error", "Regularization_error", "ELBO")]
+
+    def test_it_goes_on_where_it_was_stopped(self, in_tmp, capsys, without_pictures):
+        run(capsys, *self.FLAGS)
+        again = run(capsys, *self.FLAGS)
+        assert again.count("none of the 1 is left to train") == 2
+        assert "Epoch:" not in again
+
+
 def test_compare_prints_and_keeps_what_the_function_finds(old, capsys, idx_folder):
     a, b = old / "parameter0.ckpt", old / "parameter20.ckpt"
     output = run(capsys, "compare", a, b, *OTHER)
@@ -213,8 +282,9 @@ UNFIT = {
 ANOTHER_INPUT = (lambda variables: variables | {"encoder_hidden_1/w1": zeros(100, 16), "decoder_output/b6": zeros(100),
                                                 "decoder_output/w6": zeros(12, 100)},
                  "a network for the data's 784 pixels an image, found one for 100")
-MEASURING = {"evaluate": OTHER, "figures": OTHER, "compare": ("old/parameter0.ckpt", *OTHER)}
-USING = MEASURING | {"export": ("new", "--npz", "new.npz")}
+MEASURING = {"evaluate": OTHER, "figures": OTHER, "compare": ("old/parameter0.ckpt", *OTHER), "walk": OTHER,
+             "explore": OTHER}
+USING = MEASURING | {"export": ("new", "--npz", "new.npz"), "sample": ()}
 
 
 def refused(capsys, command, checkpoint):
@@ -256,7 +326,10 @@ def test_without_mnist_the_stand_in_is_named(old, capsys, monkeypatch, command, 
     ("evaluate", "a", "--draws", "0"), ("evaluate", "a", "--iwae_samples", "-1"),
     ("evaluate", "a", "--n_images", "0"), ("evaluate", "a", "--n_z", "2"),
     ("evaluate", "a", "--seed", "x"), ("figures", "a", "--figures_dir", ""), ("compare", "a"), ("export", "a", ""),
-    ("export", "a", "--npz", ""), ("export",), ("evaluat", "a"),
+    ("export", "a", "--npz", ""), ("export",), ("evaluat", "a"), ("sample", "a", "--n", "0"), ("sample",),
+    ("walk", "a", "--images", "1"), ("walk", "a", "--images", "1", "-2"), ("walk", "a", "--n", "1"), ("explore",),
+    ("figures", "a", "--manifold_grid", "log"), ("sweep", "--n_z"), ("sweep", "--n_z", "2", "0"), ("sweep", "a"),
+    ("sweep", "--local_cluster", "ps=1,worker=1"), ("explore", "a", "--add_noise"),
 ])
 def test_wrong_flags_are_one_line(flags, capsys):
     with pytest.raises(SystemExit) as exit:
@@ -284,3 +357,17 @@ def test_the_single_file_of_tensorflow_0_is_taken_as_any_other(old, capsys):
     v2 = run(capsys, "evaluate", old, *OTHER).splitlines()[1:]
     assert run(capsys, "evaluate", "parameter30.ckpt", *OTHER).splitlines()[1:] == v2
     run(capsys, "export", ".", "model")
+
+
+def test_samples_of_a_network_not_trained_on_mnist_say_so(old, capsys, monkeypatch, digits):
+    """As far as the record beside a checkpoint tells; the original's have none."""
+    titles = []
+    png = run_mnist.plot.png
+    monkeypatch.setattr(run_mnist.plot, "png", lambda figure: titles.append(figure.get_suptitle()) or png(figure))
+    settings = training.Settings(n_hidden_encoder=8, n_hidden_decoder=8, num_epoch=1, batch_size=50)
+    for name, sha256 in (("other", digits.sha256), ("mnist", run_mnist.data.MNIST_SHA256)):
+        Path(name).mkdir()
+        training.train(digits.train.pixels, sha256, settings, Path(name))
+    for checkpoint in ("other", "mnist", "old"):
+        run(capsys, "sample", checkpoint, "--n", "4")
+    assert titles == ["from a network not trained on MNIST", "", ""]

@@ -49,6 +49,32 @@ def numpy_forward(weights, X, eps, masks, keep_prob):
     return z, X_out, recon, regularization, recon + regularization
 
 
+def test_noise_puts_out_half_of_the_pixels_and_then_lights_half(graph):
+    X = np.random.default_rng(0).uniform(0.1, 1, (2000, 30)).astype(np.float32)
+    with tf.Session() as session:
+        noisy = session.run(model.add_noise(tf.constant(X)))
+    lit, out, same = noisy == 1, noisy == 0, noisy == X
+    assert (lit | out | same).all()
+    np.testing.assert_allclose([lit.mean(), out.mean(), same.mean()], [1 / 2, 1 / 4, 1 / 4], atol=0.01)
+
+
+def test_the_errors_are_those_of_the_clean_image(graph):
+    """With a noisy one given, only the encoder sees it."""
+    X, X_noisy = (tf.placeholder(tf.float32, [None, SIZES.n_input]) for _ in range(2))
+    sizes = SIZES.n_hidden_encoder, SIZES.n_z, SIZES.n_hidden_decoder, 1.0
+    z, X_out, Recon_error, *_ = model.Variational_autoencoder(X, *sizes, X_noisy)
+    mean, std = model.gaussian_encoder(X_noisy, *sizes[:2], 1.0)
+    random = np.random.default_rng(2)
+    clean, noisy = random.uniform(0, 1, (2, 4, SIZES.n_input))
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        feeds = {X: clean, X_noisy: noisy, "random_normal/RandomStandardNormal:0": np.ones((4, SIZES.n_z))}
+        found = session.run([z, mean + std, X_out, Recon_error], feeds)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+    log_likelihood = (clean * np.log(found[2]) + (1 - clean) * np.log(1 - found[2])).sum(1).mean()
+    assert found[3] == pytest.approx(-log_likelihood, rel=1e-5)
+
+
 @pytest.mark.parametrize("keep_prob", [1.0, 0.6])
 def test_forward_pass_is_that_of_the_document(graph, keep_prob):
     keep = tf.placeholder(tf.float32, [])

@@ -20,8 +20,12 @@ SIDES = [plot.Side("A: old", IMAGES, CODES, MANIFOLD),
 PICTURES = {
     "reconstruction": (lambda title: plot.reconstruction(IMAGES, IMAGES[::-1], title), (800, 1200)),
     "latent": (lambda title: plot.latent(CODES, DIGITS, title=title), (800, 600)),
-    "manifold": (lambda title: plot.manifold(MANIFOLD, 2.0, title=title), (800, 800)),
-    "comparison": (lambda title: plot.comparison(SIDES, IMAGES, DIGITS, 2.0, title), (1300, 1450)),
+    "manifold": (lambda title: plot.manifold(MANIFOLD, (-2, 2), title=title), (800, 800)),
+    "comparison": (lambda title: plot.comparison(SIDES, IMAGES, DIGITS, (-2, 2), title), (1300, 1450)),
+    "strips": (lambda title: plot.strips({"a": [IMAGES, IMAGES[:2]], "b": [IMAGES, IMAGES[:0]]}, ("x", "y"), title),
+               (580, 181)),
+    "canvas": (lambda title: plot.canvas(IMAGES, title), None),
+    "schematic": (lambda title: plot.schematic(784, 500, 2, 500, 0.6, title), (1400, 460)),
     "training_curve": (lambda title: plot.training_curve(ERRORS, title), (800, 600)),
 }
 
@@ -30,7 +34,7 @@ PICTURES = {
 def test_same_bytes_and_the_originals_size(draw, size):
     content = plot.png(draw(""))
     assert content == plot.png(draw(""))
-    assert Image.open(io.BytesIO(content)).size == size
+    assert size in (None, Image.open(io.BytesIO(content)).size)
 
 
 @pytest.mark.parametrize(("draw", "size"), PICTURES.values(), ids=PICTURES.keys())
@@ -59,7 +63,7 @@ def test_each_digit_has_one_of_ten_jet_colours():
 
 
 def test_manifold_keeps_rows_columns_and_axes():
-    figure = plot.manifold(MANIFOLD, 2.0, ("a", "b"))
+    figure = plot.manifold(MANIFOLD, (-2, 2), ("a", "b"))
     ax = figure.axes[0]
     canvas = ax.images[0].get_array()
     assert canvas.shape == (560, 560)
@@ -72,7 +76,7 @@ def test_manifold_keeps_rows_columns_and_axes():
 
 
 def test_a_comparison_has_a_column_for_each_model():
-    figure = plot.comparison(SIDES, IMAGES, DIGITS, 2.0)
+    figure = plot.comparison(SIDES, IMAGES, DIGITS, (-2, 2))
     axes = np.array(figure.axes[:6]).reshape(3, 2).T
     for (strip, scatter, canvas), side in zip(axes, SIDES, strict=True):
         assert strip.get_title() == side.name
@@ -87,6 +91,46 @@ def test_a_comparison_has_a_column_for_each_model():
 
 def test_a_models_name_stands_as_it_is_given():
     name = r"A: a folder's name $\may be anything$ and long, " + "very " * 30
-    figure = plot.comparison([SIDES[0]._replace(name=name)], IMAGES, DIGITS, 2.0)
+    figure = plot.comparison([SIDES[0]._replace(name=name)], IMAGES, DIGITS, (-2, 2))
     plot.png(figure)
     assert figure.axes[0].get_title().replace("\n", " ").split() == name.split()
+
+
+def test_strips_keep_rows_columns_and_gaps():
+    figure = plot.strips({"seen": [IMAGES, IMAGES[:0]], "made": [1 - IMAGES, IMAGES[:2]]}, ("left", "right"))
+    grid = np.array(figure.axes).reshape(2, 2)
+    assert [[ax.get_ylabel(), ax.get_title()] for ax in grid.flat] == [
+        ["seen", "left"], ["", "right"], ["made", ""], ["", ""]]
+    np.testing.assert_array_equal(grid[0, 0].images[0].get_array()[:, 28:56], IMAGES[1].reshape(28, 28))
+    np.testing.assert_array_equal(grid[1, 0].images[0].get_array()[:, 112:], 1 - IMAGES[4].reshape(28, 28))
+    assert not grid[0, 1].images
+    assert grid[1, 1].images[0].get_array().shape == (28, 56)
+
+
+@pytest.mark.parametrize(("n", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (5, 2, 3), (100, 10, 10)])
+def test_a_canvas_is_as_square_as_can_be(n, rows, columns):
+    digits = np.resize(IMAGES, (n, 784))
+    [ax] = plot.canvas(digits).axes
+    shown = ax.images[0].get_array()
+    assert shown.shape == (28 * rows, 28 * columns)
+    row, column = divmod(n - 1, columns)
+    np.testing.assert_array_equal(shown[28 * row:28 * (row + 1), 28 * column:28 * (column + 1)],
+                                  digits[-1].reshape(28, 28))
+
+
+def test_the_schematic_tells_the_sizes():
+    figure = plot.schematic(784, 11, 3, 22, 0.5)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    for part in ("X\n784", "11\nelu\ndropout,\nkeep 0.5", "mean\n3", "22\nelu\ndropout,\nkeep 0.5",
+                 "X_out\n784\nsigmoid", "encoder_hidden_1", "decoder_output"):
+        assert part in texts
+
+
+@pytest.mark.parametrize(("n", "order"), [(2, [0, 1]), (4, [0, 1, 2, 3, 2, 1])])
+def test_an_animation_goes_there_and_back(n, order):
+    frames = np.linspace(0, 1, n)[:, None] * np.ones(784)
+    animation = Image.open(io.BytesIO(plot.gif(frames, scale=2)))
+    assert (animation.n_frames, animation.size, animation.info["loop"]) == (len(order), (56, 56), 0)
+    for place, number in enumerate(order):
+        animation.seek(place)
+        assert np.abs(np.array(animation.convert("L"), int) - int(255 * frames[number, 0])).max() <= 1

@@ -100,7 +100,7 @@ def test_the_titles_name_the_data_and_the_plane(in_tmp, monkeypatch):
     monkeypatch.setattr(run_mnist.plot, "png", lambda figure: titles.append(figure.get_suptitle()) or png(figure))
     assert run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "1", "--n_z", "3"]) == 0
     data_set, plane = "small digits (not MNIST)", "the plane of the first two principal components of z, n_z = 3"
-    assert titles == [data_set, f"{data_set}\n{plane}", f"{data_set}\n{plane}", data_set]
+    assert titles == [data_set, f"{data_set}\n{plane}", f"{data_set}\n{plane}", data_set, data_set]
 
 
 def test_checkpoints_and_pictures_may_share_a_folder(in_tmp, capsys):
@@ -219,7 +219,7 @@ def test_a_read_only_folder_is_known_before_training(in_tmp, monkeypatch, capsys
     def read_only(dir):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(run_mnist.tempfile, "TemporaryFile", read_only)
+    monkeypatch.setattr(run_mnist.commands.tempfile, "TemporaryFile", read_only)
     assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
     folder = Path("checkpoints", "other")
     assert one_line_error(capsys) == (

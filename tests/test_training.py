@@ -1,6 +1,7 @@
 """A run is determined by its settings, can be stopped, and goes on only as what it was."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -29,7 +30,7 @@ def test_settings_are_the_originals():
     assert dataclasses.asdict(training.Settings()) == {
         "n_hidden_encoder": 500, "n_z": 2, "n_hidden_decoder": 500, "decay_step": 2000, "num_epoch": 200,
         "batch_size": 128, "decay_rate": 0.96, "learning_rate": 1e-4, "keep_prob": 0.6, "seed": 0,
-        "checkpoint_every": 20}
+        "checkpoint_every": 20, "shuffle": False, "add_noise": False}
 
 
 def test_it_learns_and_keeps_checkpoints(digits, tmp_path, capsys):
@@ -139,6 +140,64 @@ def test_a_run_of_several_steps_may_end_with_a_shorter_one(digits, tmp_path, mon
     assert history["Regularization_error"][0] == pytest.approx(measured.Regularization_error, rel=1e-5)
 
 
+class TestShuffle:
+    def fed(self, digits, folder, monkeypatch, **changes):
+        """Which training images each step was fed, by epoch."""
+        rows = {pixels.tobytes(): number for number, pixels in enumerate(digits.train.pixels)}
+        assert len(rows) == len(digits.train.pixels)
+        seen, divide = [], np.divide
+
+        def noted(batches, *args, **kwargs):
+            seen.append([rows[pixels.tobytes()] for pixels in batches])
+            return divide(batches, *args, **kwargs)
+
+        monkeypatch.setattr(training.np, "divide", noted)
+        train(digits, folder, **changes)
+        monkeypatch.setattr(training.np, "divide", divide)
+        return np.array(seen).reshape(-1, 4, 50)
+
+    def test_off_the_images_come_as_the_files_have_them(self, digits, tmp_path, monkeypatch):
+        fed = self.fed(digits, tmp_path, monkeypatch, num_epoch=2)
+        np.testing.assert_array_equal(fed.reshape(2, 200), [np.arange(200)] * 2)
+
+    def test_on_each_epoch_has_a_new_order_of_its_seed(self, digits, tmp_path, monkeypatch):
+        fed, again, other = (self.fed(digits, tmp_path / name, monkeypatch, num_epoch=3, shuffle=True, seed=seed)
+                             for name, seed in (("a", 7), ("b", 7), ("c", 8)))
+        np.testing.assert_array_equal(fed, again)
+        orders = [epoch.ravel() for epoch in (*fed, *other)]
+        for number, order in enumerate(orders):
+            assert len({*order}) == 200          # none twice
+            assert order.max() > 200             # and not always the same ones left out
+            assert all((order != one).mean() > 0.9 for one in orders[:number])
+
+    def test_a_run_that_goes_on_has_the_order_it_would_have_had(self, digits, tmp_path):
+        whole, _ = train(digits, tmp_path / "a", shuffle=True)
+        train(digits, tmp_path / "b", shuffle=True, num_epoch=2)
+        resumed, _ = train(digits, tmp_path / "b", shuffle=True)
+        assert variables_as_bytes(resumed) == variables_as_bytes(whole)
+
+
+def test_a_denoising_run_learns_and_goes_on_as_if_unbroken(digits, tmp_path):
+    whole, history = train(digits, tmp_path / "a", add_noise=True)
+    assert history["ELBO"][-1] < history["ELBO"][0]
+    train(digits, tmp_path / "b", add_noise=True, num_epoch=2)
+    resumed, _ = train(digits, tmp_path / "b", add_noise=True)
+    clean, _ = train(digits, tmp_path / "c")
+    assert variables_as_bytes(resumed) == variables_as_bytes(whole) != variables_as_bytes(clean)
+
+
+def test_each_step_has_pixel_noise_of_its_own():
+    settings = dataclasses.replace(SETTINGS, add_noise=True)
+    with tf.Graph().as_default(), tf.Session() as session:
+        graph = training.training_graph(784, settings, n_steps=2, n_towers=2)
+        session.run(tf.global_variables_initializer())
+        drawn = session.run([step.noise for step in graph.steps],
+                            {graph.input_data: np.zeros([100, 784]), graph.dropout_rate: 0.6})
+    masks = [value for step in drawn for value in step.values() if value.shape == (25, 784)]
+    assert len(masks) == 2 * 2 * 2               # steps, towers, masks of each
+    assert all((a != b).mean() > 0.99 for number, a in enumerate(masks) for b in masks[:number])
+
+
 @pytest.mark.parametrize(("n_steps", "n_towers"), [(1, 1), (2, 3)])
 def test_initial_weights_are_the_originals_programs(n_steps, n_towers):
     """The same seed gives the weights that it gives where nothing but the original's network is built."""
@@ -221,7 +280,7 @@ def test_weights_without_adams_slots_are_moved_out_of_the_way(digits, tmp_path, 
 
 @pytest.mark.parametrize(("name", "value"), [
     ("n_hidden_encoder", 17), ("n_z", 3), ("n_hidden_decoder", 13), ("learning_rate", 0.5), ("decay_rate", 0.5),
-    ("decay_step", 7), ("batch_size", 51), ("keep_prob", 0.5), ("seed", 8)])
+    ("decay_step", 7), ("batch_size", 51), ("keep_prob", 0.5), ("seed", 8), ("shuffle", True), ("add_noise", True)])
 def test_other_settings_are_refused(digits, tmp_path, name, value):
     train(digits, tmp_path, num_epoch=1)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -230,6 +289,24 @@ def test_other_settings_are_refused(digits, tmp_path, name, value):
     assert str(error.value).startswith(
         f"--{name}: expected {getattr(SETTINGS, name)} as in the run in {tmp_path}, found {value}; ")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_way_on_is_told_for_flags_without_a_value_too(digits, tmp_path):
+    train(digits, tmp_path, num_epoch=1, shuffle=True)
+    with pytest.raises(resume.SettingsError, match=r"expected True .*, found False; go on with --shuffle, begin anew"):
+        train(digits, tmp_path)
+    with pytest.raises(resume.SettingsError, match=r"expected False .*, found True; go on with no --add_noise, begin"):
+        train(digits, tmp_path, shuffle=True, add_noise=True)
+
+
+def test_a_record_of_before_there_was_a_setting_is_taken(digits, tmp_path):
+    train(digits, tmp_path, num_epoch=1)
+    path = tmp_path / "resume.json"
+    record = json.loads(path.read_bytes())
+    for name in ("shuffle", "add_noise"):
+        del record["settings"][name]
+    path.write_text(json.dumps(record))
+    assert train(digits, tmp_path, num_epoch=2)[1]["epoch"] == [0, 1]
 
 
 def test_other_data_are_refused(digits, tmp_path):

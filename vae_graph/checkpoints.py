@@ -24,6 +24,7 @@ WHOLE_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")               # the f
 PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
 STEP = "Variable"                # the original's step counter has no name of its own
 RECORD_FILE = "resume.json"      # beside the checkpoints: what going on needs and the 39 variables do not hold
+EVENT_FILES = "events.out.tfevents.*"      # beside them too: see `events`
 # A folder of its own for a checkpoint in the midst of an epoch; in the order of names, which is that of steps.
 STOPPED_FOLDER, STOPPED_FOLDERS = "stopped-{step:010}", "stopped-*"
 

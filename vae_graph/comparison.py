@@ -55,7 +55,8 @@ def compare(prefix_a: str, prefix_b: str, images: np.ndarray, digits: np.ndarray
     """
     for prefix in (prefix_a, prefix_b):
         checkpoints.read_network(prefix)         # neither is to be found unfit after the other was measured for long
-    a, b = (evaluation.measure(prefix, images, seed, draws, iwae_samples, verbose) for prefix in (prefix_a, prefix_b))
+    a, b = (evaluation.measure(prefix, images, seed, draws, iwae_samples, verbose=verbose)
+            for prefix in (prefix_a, prefix_b))
     numbers_a, numbers_b = a.numbers(), b.numbers()
     values_a, values_b = checkpoints.read_variables(prefix_a), checkpoints.read_variables(prefix_b)
     shared = [name for name in sorted(values_a.keys() & values_b.keys())

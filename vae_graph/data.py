@@ -48,6 +48,7 @@ TEST_IMAGES = IdxFile("t10k-images-idx3-ubyte.gz", IMAGE_SHAPE,
 TEST_LABELS = IdxFile("t10k-labels-idx1-ubyte.gz", (),
                       "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2")
 FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
+MNIST_SHA256 = {file.name: file.sha256 for file in FILES}
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",

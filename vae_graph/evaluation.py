@@ -1,4 +1,4 @@
-"""Numbers and arrays of a trained model, from its checkpoint."""
+"""The numbers of a trained model, from its checkpoint."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,12 +9,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints
-from vae_graph.model import Variational_autoencoder, gaussian_encoder, log_likelihood, regularization
+from vae_graph.model import Variational_autoencoder, add_noise, gaussian_encoder, log_likelihood, regularization
 
 BATCH_SIZE = 1_000               # images a run; bounds the memory
-N_SHOWN = 5                      # test images shown beside their reconstructions
 ACTIVE_VARIANCE = 0.01           # variance over the images of a unit's mean, from which on it is active (Burda et al.)
-GRID = np.linspace(-2, 2, 20)    # the manifold's values of z1, and of z2
 
 
 @dataclass(frozen=True)
@@ -59,22 +57,12 @@ class Evaluation:
     negative_IWAE_bound: float | None = None    # None of no samples
 
 
-@dataclass(frozen=True)
-class Results:
-    """What the three pictures show."""
-
-    reconstructions: np.ndarray      # float32 [5, n_input]
-    codes: np.ndarray                # float32 [n, 2]: a sample of z for each test image, not its mean
-    manifold: np.ndarray             # float32 [20, 20, n_input]: rows from z2 = 2 down, columns from z1 = -2 up
-    axis_names: tuple[str, str]
-    plane: str                       # which plane of latent space is shown; empty if it is all of it
-
-
 class Model(NamedTuple):
     """A restored network, in its own graph and session."""
 
     session: tf.Session
     X: tf.Tensor                     # float32 [batch, n_input]
+    X_noisy: tf.Tensor               # what the encoder sees of it; X itself where there is no noise
     mean: tf.Tensor                  # float32 [batch, n_z]
     std: tf.Tensor                   # float32 [batch, n_z]
     z: tf.Tensor                     # float32 [batch, n_z]; may be fed
@@ -85,8 +73,8 @@ class Model(NamedTuple):
 
 
 @contextlib.contextmanager
-def restored(prefix: str, seed: int) -> Iterator[Model]:
-    """The network of a checkpoint, dropout off, its noise drawn from `seed`.
+def restored(prefix: str, seed: int, noisy: bool = False) -> Iterator[Model]:
+    """The network of a checkpoint, dropout off, noise drawn from `seed`; its encoder sees noisy images or clean ones.
 
     Raises:
         CheckpointError: the checkpoint is not whole, not of this network, or has NaN or infinity in it.
@@ -95,17 +83,19 @@ def restored(prefix: str, seed: int) -> Iterator[Model]:
     with tf.Graph().as_default():
         tf.set_random_seed(seed)
         X = tf.placeholder(tf.float32, [None, sizes.n_input], name="input_data")
+        X_noisy = add_noise(X) if noisy else X
         z, X_out, *_ = Variational_autoencoder(
-            X, sizes.n_hidden_encoder, sizes.n_z, sizes.n_hidden_decoder, keep_prob=1.0)
+            X, sizes.n_hidden_encoder, sizes.n_z, sizes.n_hidden_decoder, keep_prob=1.0, X_noisy=X_noisy)
         # Built again, the encoder has the same weights: its scopes are reused.
-        mean, std = gaussian_encoder(X, sizes.n_hidden_encoder, sizes.n_z, keep_prob=1.0)
+        mean, std = gaussian_encoder(X_noisy, sizes.n_hidden_encoder, sizes.n_z, keep_prob=1.0)
         with tf.Session() as session:
             tf.train.Saver().restore(session, prefix)
-            yield Model(session, X, mean, std, z, X_out, log_likelihood(X, X_out), regularization(mean, std), sizes)
+            yield Model(session, X, X_noisy, mean, std, z, X_out, log_likelihood(X, X_out), regularization(mean, std),
+                        sizes)
 
 
 def evaluate(prefix: str, images: np.ndarray, digits: np.ndarray, seed: int = 0, draws: int = 10,
-             iwae_samples: int = 0, verbose: bool = False) -> Evaluation:
+             iwae_samples: int = 0, noisy: bool = False, verbose: bool = False) -> Evaluation:
     """The numbers of a checkpoint on a set of images.
 
     Args:
@@ -115,16 +105,17 @@ def evaluate(prefix: str, images: np.ndarray, digits: np.ndarray, seed: int = 0,
         seed: the one source of the noise.
         draws: draws of the noise that the errors are means over.
         iwae_samples: samples an image for the importance-weighted bound; 0 leaves it out.
+        noisy: let the encoder see noisy images; the errors stay those of the clean ones.
         verbose: show a progress bar.
 
     Raises:
         CheckpointError: see `measure`.
     """
-    return summary(measure(prefix, images, seed, draws, iwae_samples, verbose), digits)
+    return summary(measure(prefix, images, seed, draws, iwae_samples, noisy, verbose), digits)
 
 
 def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwae_samples: int = 0,
-            verbose: bool = False) -> Measurements:
+            noisy: bool = False, verbose: bool = False) -> Measurements:
     """What `evaluate` takes the means of, image by image; its arguments are those of `evaluate`.
 
     The importance-weighted bound of K samples is E[log 1/K sum_k p(X, z_k) / q(z_k|X)] (Burda, Grosse and
@@ -140,13 +131,13 @@ def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwa
     # The bound's noise has a stream of its own: the errors are the same whether it is asked for or not.
     noise, bound_noise = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     n_images = len(images)
-    with restored(prefix, seed) as model:
-        _refuse_other_size(prefix, images, model.sizes)
+    with restored(prefix, seed, noisy) as model:
+        refuse_other_size(prefix, images, model.sizes)
         mean = np.empty((n_images, model.sizes.n_z))
         Recon_error = np.empty((draws, n_images))
         Regularization_error = np.empty(n_images)
         log_sum = np.full(n_images, -np.inf)
-        parts = _parts(n_images)
+        parts = parts_of(n_images)
         progress = tf.keras.utils.Progbar(len(parts) * (draws + iwae_samples), verbose=int(verbose), interval=0.2)
         for part in parts:
             X = images[part]
@@ -191,61 +182,13 @@ def _sample(model: Model, X: np.ndarray, mean: np.ndarray, std: np.ndarray, nois
     return log_p_X.astype(np.float64), ((eps**2 - z**2) / 2 + np.log(std)).sum(1)
 
 
-def results(prefix: str, images: np.ndarray, seed: int) -> Results:
-    """What the original draws after its training, from a checkpoint and the test images.
-
-    Raises:
-        CheckpointError: see `restored`; or the network is made for images of another size.
-    """
-    with restored(prefix, seed) as model:
-        _refuse_other_size(prefix, images, model.sizes)
-        shown = model.X_out[:N_SHOWN]
-        runs = [model.session.run([model.z, shown], {model.X: images[part]}) for part in _parts(len(images))]
-        codes = np.concatenate([z for z, _ in runs])
-        origin, axes = latent_plane(codes)
-
-        z1, z2 = np.meshgrid(GRID, GRID[::-1])
-        grid = origin + np.stack([z1.ravel(), z2.ravel()], 1) @ axes
-        # Any tensor can be fed: with z given, the decoder runs alone, on all 400 codes at once.
-        manifold = model.session.run(model.X_out, {model.z: grid})
-
-    n_z = model.sizes.n_z
-    return Results(
-        reconstructions=runs[0][1],
-        codes=(codes - origin) @ axes.T,
-        manifold=manifold.reshape(len(GRID), len(GRID), -1),
-        axis_names=("z1", "z2") if n_z == 2 else ("principal component 1", "principal component 2"),
-        plane="" if n_z == 2 else f"the plane of the first two principal components of z, n_z = {n_z}")
-
-
-def latent_plane(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The plane in which a latent space is shown: all of it if n_z is 2, else that of the codes' principal components.
-
-    Args:
-        codes: float [n, n_z].
-
-    Returns:
-        origin: [n_z], a point of the plane: zero, or the codes' mean.
-        axes: [2, n_z], orthonormal; for n_z = 1, which has no second direction, the second is zero.
-    """
-    n_z = codes.shape[1]
-    if n_z == 2:
-        return np.zeros(2), np.eye(2)
-    origin = codes.mean(0)
-    _, _, components = np.linalg.svd(codes - origin, full_matrices=False)
-    axes = np.zeros((2, n_z))
-    axes[:min(2, n_z)] = components[:2]
-    # A component's sign is arbitrary; the largest coefficient is made positive so that pictures do not flip.
-    largest = axes[np.arange(2), np.abs(axes).argmax(1)]
-    return origin, axes * np.where(largest < 0, -1, 1)[:, None]
-
-
-def _parts(n_images: int) -> list[slice]:
+def parts_of(n_images: int) -> list[slice]:
     """Images that are run together, as many as bound the memory."""
     return [slice(start, start + BATCH_SIZE) for start in range(0, n_images, BATCH_SIZE)]
 
 
-def _refuse_other_size(prefix: str, images: np.ndarray, sizes: checkpoints.LayerSizes) -> None:
+def refuse_other_size(prefix: str, images: np.ndarray, sizes: checkpoints.LayerSizes) -> None:
+    """Raise CheckpointError if a network is not made for images of that size."""
     if images.shape[1] != sizes.n_input:
         raise checkpoints.CheckpointError(f"{prefix}: expected a network for the data's {images.shape[1]} pixels an "
                                           f"image, found one for {sizes.n_input}")

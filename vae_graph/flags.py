@@ -12,6 +12,7 @@ from vae_graph.training_graph import Settings
 
 Group = argparse._ActionsContainer      # what a parser and a group of its flags have in common
 TRAIN = "train"      # what the program does without a command
+SWEEP = "sweep"
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -37,14 +38,14 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         parser = OneLineParser(prog=f"run_mnist.py {command}", allow_abbrev=False, formatter_class=HelpFormatter,
                                description=f"{purpose[0].upper()}{purpose[1:]}.")
     else:
-        command, groups = TRAIN, (_network, _learning, _training_files, _machines)
+        command, groups = TRAIN, (_network, _learning, _data_and_results, _machines)
         purposes = "\n".join(f"  {name:9} {purpose}" for name, (purpose, _) in COMMANDS.items())
         parser = OneLineParser(
             prog="run_mnist.py", allow_abbrev=False, formatter_class=HelpFormatter,
             usage="%(prog)s [flags]\n       %(prog)s COMMAND [flags]",
             description="Train the variational autoencoder on MNIST, test it, and draw the three result pictures.\n"
                         "Started again with the same flags, a stopped run goes on from its newest whole checkpoint.",
-            epilog=f"commands for a checkpoint that is there, each with a --help of its own:\n{purposes}")
+            epilog=f"commands each with a --help of its own:\n{purposes}")
     for add_group in groups:
         add_group(parser)
     return parser.parse_args(argv, argparse.Namespace(command=command))
@@ -96,9 +97,20 @@ def named(what: str) -> Callable[[str], Path]:
 
 def _network(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the network")
+    group.add_argument("--n_z", type=whole(1, 1_000), default=Settings.n_z, metavar="N", help="latent dimensions")
+    _hidden_layers(group)
+
+
+def _networks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the networks")
+    group.add_argument("--n_z", type=whole(1, 1_000), nargs="+", default=[2, 5, 10, 20], metavar="N",
+                       help="latent dimensions, one number for each network")
+    _hidden_layers(group)
+
+
+def _hidden_layers(group: Group) -> None:
     group.add_argument("--n_hidden_encoder", type=whole(1, 10_000), default=Settings.n_hidden_encoder, metavar="N",
                        help="units in each of the encoder's two hidden layers")
-    group.add_argument("--n_z", type=whole(1, 1_000), default=Settings.n_z, metavar="N", help="latent dimensions")
     group.add_argument("--n_hidden_decoder", type=whole(1, 10_000), default=Settings.n_hidden_decoder, metavar="N",
                        help="units in each of the decoder's two hidden layers")
 
@@ -117,27 +129,36 @@ def _learning(parser: argparse.ArgumentParser) -> None:
                        help="... over so many steps, continuously")
     group.add_argument("--keep_prob", type=fraction, default=Settings.keep_prob, metavar="X",
                        help="probability of KEEPING a hidden unit; 1 turns dropout off")
+    group.add_argument("--shuffle", action="store_true", help="take the images in a new order every epoch")
+    _noise(group)
     _seed(group)
 
 
-def _training_files(parser: argparse.ArgumentParser) -> None:
+def _data_and_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data and results")
     _data(group)
     group.add_argument("--checkpoint_dir", type=named("a folder"), default=Path("checkpoints"), metavar="DIR",
-                       help="where the checkpoints parameter<epoch>.ckpt are")
+                       help="where the checkpoints parameter<epoch>.ckpt are, and the events for TensorBoard")
     group.add_argument("--checkpoint_every", type=whole(1, 1_000_000), default=Settings.checkpoint_every, metavar="N",
                        help="epochs from a checkpoint to the next; the pictures are redrawn at each")
     group.add_argument("--figures_dir", type=named("a folder"), default=Path("figures"), metavar="DIR",
                        help="where the pictures and run.json go")
+    _manifold(group)
+    group.add_argument("--histograms", action="store_true",
+                       help="have those of all weights and biases among TensorBoard's events, at each checkpoint")
     group.add_argument("--restart", action="store_true",
                        help="begin anew; the earlier run's checkpoints are moved into a folder among the new ones")
 
 
+def _towers(parser: Group) -> None:
+    parser.add_argument("--towers", type=whole(1, 1_000), metavar="N",
+                        help="parts of a batch that are worked on side by side (default: one a GPU; without GPUs 2, "
+                             "in a cluster 1)")
+
+
 def _machines(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("more than one core, GPU or machine", "TF_CONFIG makes this process one of many")
-    group.add_argument("--towers", type=whole(1, 1_000), metavar="N",
-                       help="parts of a batch that are worked on side by side (default: one a GPU; without GPUs 2, "
-                            "in a cluster 1)")
+    group = parser.add_argument_group("more than one machine", "TF_CONFIG makes this process one of many")
+    _towers(group)
     group.add_argument("--local_cluster", type=counts, metavar="ROLES",
                        help="try a cluster on this machine: ps=1,worker=2, say")
     group.add_argument("--sync_replicas", action=argparse.BooleanOptionalAction, default=True,
@@ -149,6 +170,17 @@ def _machines(parser: argparse.ArgumentParser) -> None:
 def _seed(parser: Group) -> None:
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=Settings.seed, metavar="N",
                         help="the one source of randomness: same seed and machine, same bytes")
+
+
+def _noise(parser: Group) -> None:
+    parser.add_argument("--add_noise", action="store_true",
+                        help="show the encoder images with pixels put out and lit at random; the errors stay those of "
+                             "the clean images")
+
+
+def _manifold(parser: Group) -> None:
+    parser.add_argument("--manifold_grid", choices=("linear", "gaussian"), default="linear",
+                        help="gaussian: draw the manifold for equal steps of probability too")
 
 
 def _data(parser: Group) -> None:
@@ -166,6 +198,16 @@ def _checkpoint(parser: argparse.ArgumentParser) -> None:
 def _two_checkpoints(parser: argparse.ArgumentParser) -> None:
     for name in ("a", "b"):
         parser.add_argument(name, type=named("a checkpoint"), metavar=name.upper(), help=A_CHECKPOINT)
+
+
+def _two_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=whole(0, 1_000_000), nargs=2, default=[0, 1], metavar="I",
+                        help="the two test images, by their numbers from 0 on")
+    parser.add_argument("--n", type=whole(2, 1_000), default=16, metavar="N", help="digits on the way, both ends too")
+
+
+def _samples(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--n", type=whole(1, 10_000), default=100, metavar="N", help="digits to draw")
 
 
 def _images(parser: argparse.ArgumentParser) -> None:
@@ -201,13 +243,22 @@ def _export(parser: argparse.ArgumentParser) -> None:
 
 
 A_CHECKPOINT = "a prefix such as parameter199.ckpt, one of its files, or a folder: the newest whole one in it"
+CHECKPOINT_FIGURES = Path("figures", "checkpoint")
 
 COMMANDS: dict[str, tuple[str, tuple[Callable[[argparse.ArgumentParser], None], ...]]] = {
     "inspect": ("look into a checkpoint: format, sizes, step, every variable", (_checkpoint, _json)),
-    "evaluate": ("measure a checkpoint on the test images", (_checkpoint, _measuring, _images, _json)),
-    "figures": ("draw the three pictures of a checkpoint",
-                (_checkpoint, _images, _figures_in(Path("figures", "checkpoint")))),
+    "evaluate": ("measure a checkpoint on the test images", (_checkpoint, _measuring, _images, _noise, _json)),
+    "figures": ("draw the pictures of a checkpoint",
+                (_checkpoint, _images, _noise, _manifold, _figures_in(CHECKPOINT_FIGURES))),
+    "sample": ("draw digits from a checkpoint: z from the prior, decoded",
+               (_checkpoint, _samples, _seed, _figures_in(CHECKPOINT_FIGURES))),
+    "walk": ("walk between two test images in a checkpoint's latent space, as a strip and an animation",
+             (_checkpoint, _two_images, _images, _figures_in(CHECKPOINT_FIGURES))),
+    "explore": ("write a page to explore a checkpoint's latent space in, for a browser",
+                (_checkpoint, _images, _figures_in(CHECKPOINT_FIGURES))),
     "compare": ("put two checkpoints side by side, in numbers and in a picture",
                 (_two_checkpoints, _measuring, _images, _figures_in(Path("figures", "comparison")), _json)),
     "export": ("write a checkpoint's network as a SavedModel or as NumPy arrays", (_checkpoint, _export)),
+    SWEEP: ("train a network for each of several n_z and put them side by side",
+            (_networks, _learning, _data_and_results, _towers)),
 }

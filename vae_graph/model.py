@@ -77,7 +77,7 @@ def Bernoulli_decoder(z: tf.Tensor, n_hidden: int, n_out: int, keep_prob: tf.Ten
 
 
 def Variational_autoencoder(X: tf.Tensor, n_hidden_encoder: int, n_z: int, n_hidden_decoder: int,
-                            keep_prob: tf.Tensor | float
+                            keep_prob: tf.Tensor | float, X_noisy: tf.Tensor | None = None
                             ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Encoder, one sample of z, decoder, and the loss (Kingma & Welling, equations 7 and 10).
 
@@ -92,6 +92,7 @@ def Variational_autoencoder(X: tf.Tensor, n_hidden_encoder: int, n_z: int, n_hid
         n_z: latent dimensions.
         n_hidden_decoder: units in each of the decoder's two hidden layers.
         keep_prob: probability of KEEPING a hidden unit, tensor or number in (0, 1]; 1 turns dropout off.
+        X_noisy: what the encoder gets to see in place of X, of the same shape; the errors stay those of X.
 
     Returns:
         z: the sampled codes, float32 [batch, n_z].
@@ -103,7 +104,7 @@ def Variational_autoencoder(X: tf.Tensor, n_hidden_encoder: int, n_z: int, n_hid
     """
     _, n_output = X.shape.as_list()
 
-    mean, std = gaussian_encoder(X, n_hidden_encoder, n_z, keep_prob)
+    mean, std = gaussian_encoder(X if X_noisy is None else X_noisy, n_hidden_encoder, n_z, keep_prob)
 
     # The reparametrisation trick: z ~ N(mean, std^2), yet differentiable in mean and std.
     z = mean + std * tf.random_normal(tf.shape(mean), 0, 1, dtype=tf.float32)
@@ -119,6 +120,21 @@ def Variational_autoencoder(X: tf.Tensor, n_hidden_encoder: int, n_z: int, n_hid
     ELBO = Recon_error + Regularization_error
 
     return z, X_out, Recon_error, Regularization_error, ELBO
+
+
+def add_noise(X: tf.Tensor) -> tf.Tensor:
+    """Put out half of the pixels, and then light half of them.
+
+    This is the noise of hwalsuklee/tensorflow-mnist-VAE, but that sums over 1 are clipped.
+
+    Args:
+        X: images, float32 [batch, n_input], pixels in [0, 1].
+
+    Returns:
+        float32 [batch, n_input] in [0, 1].
+    """
+    kept, lit = (tf.cast(tf.random_uniform(tf.shape(X)) < 0.5, tf.float32) for _ in range(2))
+    return tf.minimum(X * kept + lit, 1)
 
 
 def log_likelihood(X: tf.Tensor, X_out: tf.Tensor) -> tf.Tensor:

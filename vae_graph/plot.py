@@ -1,20 +1,24 @@
-"""The three result pictures, two models side by side, and the training curve: arrays in, figures out.
+"""The pictures: arrays in, figures out.
 
 Figures are made without pyplot: it keeps state for the whole process and asks for a display.
 """
 
 import io
+import math
 import textwrap
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from PIL import Image
 
 Z_AXES = ("z1", "z2")
+MILLISECONDS_A_FRAME = 80
 
 
 class Side(NamedTuple):
@@ -51,26 +55,28 @@ def latent(codes: np.ndarray, digits: np.ndarray, axis_names: tuple[str, str] = 
     return figure
 
 
-def manifold(digits: np.ndarray, limit: float, axis_names: tuple[str, str] = Z_AXES, title: str = "") -> Figure:
+def manifold(digits: np.ndarray, ends: tuple[float, float], axis_names: tuple[str, str] = Z_AXES, title: str = ""
+             ) -> Figure:
     """Decoded digits on a square grid of the latent plane.
 
     Args:
         digits: float [rows, columns, 784], gray from 0 to 1, the top row first.
-        limit: the first row and column stand at -limit or +limit, the last at the opposite.
+        ends: where the first column stands, and the last; the bottom row, and the top one.
     """
     figure = _figure(8, 8, title)
-    _manifold(figure.subplots(), digits, limit, axis_names)
+    _manifold(figure.subplots(), digits, ends, axis_names)
     return figure
 
 
-def comparison(sides: Sequence[Side], images: np.ndarray, digits: np.ndarray, limit: float, title: str = "") -> Figure:
+def comparison(sides: Sequence[Side], images: np.ndarray, digits: np.ndarray, ends: tuple[float, float],
+               title: str = "") -> Figure:
     """Models side by side: reconstructions below the images, latent map, manifold.
 
     Args:
         sides: the models, one a column.
         images: float [n, 784], those that were reconstructed first.
         digits: int [n], the labels of the images.
-        limit: of each manifold.
+        ends: of each manifold.
     """
     figure = _figure(6.5 * len(sides), 14.5, title)
     rows = figure.subplots(3, len(sides), height_ratios=(2.4, 5, 6), squeeze=False)
@@ -80,7 +86,44 @@ def comparison(sides: Sequence[Side], images: np.ndarray, digits: np.ndarray, li
         strip.set_axis_off()
         strip.set_title(textwrap.fill(side.name, 60), parse_math=False)
         _latent(figure, scatter, side.codes, digits, side.axis_names)
-        _manifold(canvas, side.manifold, limit, side.axis_names)
+        _manifold(canvas, side.manifold, ends, side.axis_names)
+    return figure
+
+
+def strips(rows: Mapping[str, Sequence[np.ndarray]], heads: Sequence[str] = ("",), title: str = "") -> Figure:
+    """Rows of digits, one below the other.
+
+    Args:
+        rows: by what stands to its left, a row's digits, float [n, 784], gray from 0 to 1: one array for each head.
+            An empty array leaves its place empty.
+        heads: what stands above the columns.
+    """
+    widths = [max(len(digits) for digits in column) for column in zip(*rows.values(), strict=True)]
+    lines_above = max(len(head.splitlines()) for head in heads)
+    figure = _figure(1.6 + 0.6 * sum(widths), 0.25 + 0.66 * len(rows) + 0.24 * lines_above, title)
+    grid = figure.subplots(len(rows), len(heads), width_ratios=widths, squeeze=False)
+    for line, (name, parts) in zip(grid, rows.items(), strict=True):
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        for ax, digits, width in zip(line, parts, widths, strict=True):
+            ax.set_box_aspect(1 / width)
+            ax.set(xticks=[], yticks=[], frame_on=False)
+            if len(digits):
+                ax.imshow(_tiles(digits[None]), cmap="gray", vmin=0, vmax=1, aspect="auto")
+    for ax, head in zip(grid[0], heads, strict=True):
+        ax.set_title(head)
+    return figure
+
+
+def canvas(digits: np.ndarray, title: str = "") -> Figure:
+    """Digits, float [n, 784] with gray from 0 to 1, on a canvas as square as can be."""
+    n_columns = math.ceil(math.sqrt(len(digits)))
+    n_rows = math.ceil(len(digits) / n_columns)
+    cells = np.ones((n_rows * n_columns, digits.shape[1]))
+    cells[:len(digits)] = digits
+    figure = _figure(8, 8 * n_rows / n_columns + (0.4 if title else 0), title)
+    ax = figure.subplots()
+    ax.imshow(_tiles(cells.reshape(n_rows, n_columns, -1)), cmap="gray", vmin=0, vmax=1)
+    ax.set_axis_off()
     return figure
 
 
@@ -99,11 +142,60 @@ def training_curve(errors: dict[str, list], title: str = "") -> Figure:
     return figure
 
 
+def schematic(n_input: int, n_hidden_encoder: int, n_z: int, n_hidden_decoder: int, keep_prob: float,
+              title: str = "") -> Figure:
+    """The network as boxes and arrows: its layers' sizes, and the scopes that their weights are in."""
+    figure = _figure(14, 4.6, title, layout=None)
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 14), ylim=(0, 4.6))
+    ax.set_axis_off()
+    for left, right, builder in ((1.55, 6.75, "gaussian_encoder"), (8.95, 13.85, "Bernoulli_decoder")):
+        ax.add_patch(FancyBboxPatch((left, 0.55), right - left, 3.3, boxstyle="round,pad=0.05", fill=False,
+                                    edgecolor="gray", linestyle="--"))
+        ax.text((left + right) / 2, 4, builder, ha="center", va="bottom", fontsize=13)
+
+    hidden = f"elu\ndropout,\nkeep {keep_prob:g}"
+    _layer(ax, (0.75, 2.2), f"X\n{n_input}", "input_data", "white")
+    _layer(ax, (2.4, 2.2), f"{n_hidden_encoder}\n{hidden}", "encoder_hidden_1", "#cfe2f3")
+    _layer(ax, (4.2, 2.2), f"{n_hidden_encoder}\n{hidden}", "encoder_hidden_2", "#cfe2f3")
+    _layer(ax, (6, 2.95), f"mean\n{n_z}", "", "#fce5cd")
+    _layer(ax, (6, 1.45), f"std\n{n_z}\nsoftplus", "encoder_z", "#fce5cd")
+    _layer(ax, (7.9, 2.2), f"z = mean\n+ std * eps\n{n_z}", "", "#fff2cc")
+    ax.text(7.9, 0.75, "eps ~ N(0, I)", ha="center", va="center", fontsize=11)
+    _layer(ax, (9.75, 2.2), f"{n_hidden_decoder}\n{hidden}", "decoder_hidden_1", "#d9ead3")
+    _layer(ax, (11.4, 2.2), f"{n_hidden_decoder}\n{hidden}", "decoder_hidden_2", "#d9ead3")
+    _layer(ax, (13.05, 2.2), f"X_out\n{n_input}\nsigmoid", "decoder_output", "#d9ead3")
+    for start, end in (((1.3, 2.2), (1.85, 2.2)), ((2.95, 2.2), (3.65, 2.2)), ((4.75, 2.4), (5.45, 2.95)),
+                       ((4.75, 2), (5.45, 1.45)), ((6.55, 2.95), (7.35, 2.4)), ((6.55, 1.45), (7.35, 2)),
+                       ((7.9, 0.95), (7.9, 1.6)), ((8.45, 2.2), (9.2, 2.2)), ((10.3, 2.2), (10.85, 2.2)),
+                       ((11.95, 2.2), (12.5, 2.2))):
+        ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0})
+    return figure
+
+
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file, 100 pixels an inch; the same figure gives the same bytes."""
     content = io.BytesIO()
     FigureCanvasAgg(figure).print_png(content)
     return content.getvalue()
+
+
+def gif(frames: np.ndarray, scale: int = 6) -> bytes:
+    """Digits, float [n, 784] with gray from 0 to 1, one after the other and back again without end, as a GIF file."""
+    there_and_back = [*frames, *frames[-2:0:-1]]
+    images = [Image.fromarray(np.uint8(255 * np.kron(frame.reshape(28, 28), np.ones((scale, scale)))))
+              for frame in there_and_back]
+    content = io.BytesIO()
+    images[0].save(content, "GIF", save_all=True, append_images=images[1:], duration=MILLISECONDS_A_FRAME, loop=0)
+    return content.getvalue()
+
+
+def _layer(ax: Axes, middle: tuple[float, float], text: str, scope: str, colour: str) -> None:
+    """A box of 1.1 by 1.2 with a layer's name and size in it, its scope below."""
+    x, y = middle
+    ax.add_patch(FancyBboxPatch((x - 0.55, y - 0.6), 1.1, 1.2, boxstyle="round,pad=0,rounding_size=0.1",
+                                facecolor=colour, edgecolor="black"))
+    ax.text(x, y, text, ha="center", va="center", fontsize=11)
+    ax.text(x, y - 0.7, scope, ha="center", va="top", fontsize=9, family="monospace")
 
 
 def _latent(figure: Figure, ax: Axes, codes: np.ndarray, digits: np.ndarray, axis_names: tuple[str, str]) -> None:
@@ -115,9 +207,10 @@ def _latent(figure: Figure, ax: Axes, codes: np.ndarray, digits: np.ndarray, axi
     ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
 
 
-def _manifold(ax: Axes, digits: np.ndarray, limit: float, axis_names: tuple[str, str]) -> None:
-    edge = limit * digits.shape[1] / (digits.shape[1] - 1)      # half a cell beyond the outermost codes
-    ax.imshow(_tiles(digits), cmap="gray", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge))
+def _manifold(ax: Axes, digits: np.ndarray, ends: tuple[float, float], axis_names: tuple[str, str]) -> None:
+    half_a_cell = (ends[1] - ends[0]) / (digits.shape[1] - 1) / 2
+    edges = (ends[0] - half_a_cell, ends[1] + half_a_cell)
+    ax.imshow(_tiles(digits), cmap="gray", vmin=0, vmax=1, extent=(*edges, *edges))
     ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
 
 
@@ -127,9 +220,9 @@ def _tiles(images: np.ndarray) -> np.ndarray:
     return images.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28)
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
+def _figure(width: float, height: float, title: str, layout: Literal["tight"] | None = "tight") -> Figure:
     """An empty figure, sizes in inches."""
-    figure = Figure(figsize=(width, height), dpi=100, layout="tight")
+    figure = Figure(figsize=(width, height), dpi=100, layout=layout)
     if title:
         figure.suptitle(title, parse_math=False)
     return figure

@@ -1,9 +1,21 @@
-"""What was found out, as text for people: results in, lines out."""
+"""What was found out, as text: results in, lines out for people and JSON for programs."""
 
-from collections.abc import Iterable, Sequence
+import argparse
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
+import matplotlib
+import numpy as np
+import PIL
+import tensorflow as tf
+
+import vae_graph
 from vae_graph.cluster import Cluster
 from vae_graph.comparison import Comparison
+from vae_graph.data import DataSet
 from vae_graph.evaluation import Evaluation
 from vae_graph.inspection import STEPS_PER_EPOCH, Inspection
 
@@ -94,11 +106,35 @@ def comparison(of: str, found: Comparison) -> str:
     return "\n".join(lines)
 
 
+def sweep(of: str, found: Mapping[int, Evaluation]) -> str:
+    """The errors of networks that differ in n_z."""
+    names = [name for name in NUMBERS if all(getattr(one, name) is not None for one in found.values())]
+    return "\n".join([
+        _heading(of, next(iter(found.values()))),
+        table(("n_z", *(NUMBERS[name][0] for name in names), "active units"), (
+            (str(n_z), *(f"{getattr(one, name):.4f}" for name in names), str(one.active_units))
+            for n_z, one in found.items()))])
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns as wide as they need be, the first flush left, the others flush right."""
     cells = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells)
+
+
+def as_json(flags: argparse.Namespace, data_set: DataSet | None = None, **found: object) -> str:
+    """What was found, with what it was found from: the flags, the data, the versions, the machine."""
+    return json.dumps({
+        "flags": {name: value.as_posix() if isinstance(value, Path) else value for name, value in vars(flags).items()},
+        "data": {"name": data_set.name, "sha256": data_set.sha256} if data_set else None,
+        "versions": {"vae_graph": vae_graph.__version__, "python": platform.python_version(),
+                     "tensorflow": tf.__version__, "numpy": np.__version__, "matplotlib": matplotlib.__version__,
+                     "pillow": PIL.__version__},
+        "host": {"machine": platform.machine(), "threads": os.cpu_count()},
+        "seed": vars(flags).get("seed"),
+        **found,
+    }, indent=1, allow_nan=False)
 
 
 def _heading(of: str, found: Evaluation) -> str:

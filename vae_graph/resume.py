@@ -13,6 +13,7 @@ from vae_graph.training_graph import Settings
 
 ERROR_NAMES = ("Recon_error", "Regularization_error", "ELBO")
 FREE_TO_CHANGE = {"num_epoch", "checkpoint_every"}
+LATER_SETTINGS = {"shuffle": False, "add_noise": False}      # which a record of an earlier version has not
 
 
 class SettingsError(ValueError):
@@ -92,10 +93,22 @@ def resumed(folder: Path, settings: Settings, data_sha256: dict[str, str], n_bat
     return run, newest
 
 
+def trained_on(prefix: str, data_sha256: dict[str, str]) -> bool | None:
+    """Whether a checkpoint was trained on some data, known by the SHA-256 of their files; None if no record tells.
+
+    Raises:
+        CheckpointError: the record beside it is spoiled.
+    """
+    record = _read_record(Path(prefix).parent / checkpoints.RECORD_FILE,
+                          like=Run(dataclasses.asdict(Settings()), data_sha256))
+    return record.data == data_sha256 if record else None
+
+
 def _read_record(path: Path, like: Run) -> Run | None:
     """The record of a run, its parts with the same names in them as those of `like`; None where there is none."""
     try:
         run = Run(**json.loads(path.read_bytes()))
+        run.settings = LATER_SETTINGS | run.settings
         names = [(found.settings.keys(), found.data.keys(), found.errors.keys()) for found in (run, like)]
         numbers = [*np.array([*run.errors.values()], float).flat, *run.unfinished, run.first_epoch, run.first_step]
         if names[0] == names[1] and len(run.unfinished) == len(ERROR_NAMES) and np.isfinite(numbers).all():
@@ -112,8 +125,9 @@ def _read_record(path: Path, like: Run) -> Run | None:
 def _refuse_other_settings(folder: Path, before: dict, now: dict) -> None:
     for name, value in before.items():
         if name not in FREE_TO_CHANGE and now[name] != value:
+            flag = f"--{name} {value}" if not isinstance(value, bool) else f"--{name}" if value else f"no --{name}"
             raise SettingsError(f"--{name}: expected {value} as in the run in {folder}, found {now[name]}; go on with "
-                                f"--{name} {value}, begin anew with --restart, or name another --checkpoint_dir")
+                                f"{flag}, begin anew with --restart, or name another --checkpoint_dir")
 
 
 def _refuse_other_data(folder: Path, before: dict[str, str], now: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from vae_graph import files
 from vae_graph.checkpoints import (
+    EVENT_FILES,
     FILE_NAME,
     RECORD_FILE,
     STOPPED_FOLDER,
@@ -104,7 +105,7 @@ def set_aside(folder: Path, some: Iterable[Path] | None = None) -> Path | None:
     Returns:
         The new folder, or None where there was nothing to move.
     """
-    patterns = ("parameter*.ckpt*", "checkpoint", RECORD_FILE, STOPPED_FOLDERS)
+    patterns = ("parameter*.ckpt*", "checkpoint", RECORD_FILE, STOPPED_FOLDERS, EVENT_FILES)
     moved = [path for pattern in patterns for path in folder.glob(pattern)] if some is None else [*some]
     if not moved:
         return None

@@ -2,16 +2,17 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from vae_graph import checkpoints, files, saving, signals
+from vae_graph import checkpoints, events, files, saving, signals
 from vae_graph.cluster import LOST, Cluster
 from vae_graph.replica import replica_graph, replica_session
 from vae_graph.resume import ERROR_NAMES, Run, SettingsError, resumed
@@ -20,6 +21,9 @@ from vae_graph.training_graph import Settings, training_graph
 # Measured on two cores: see tests/README.md.
 N_TOWERS = 2
 STEPS_A_RUN = 4
+
+
+AtCheckpoint = Callable[[str], Mapping[str, bytes] | None]
 
 
 class Diverged(ValueError):
@@ -35,22 +39,25 @@ class Stopped(Exception):
 
 
 def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
-          at_checkpoint: Callable[[str], None] = lambda prefix: None, n_towers: int = N_TOWERS,
-          here: Cluster | None = None) -> tuple[str, dict[str, list]]:
+          at_checkpoint: AtCheckpoint = lambda prefix: None, n_towers: int = N_TOWERS, here: Cluster | None = None,
+          histograms: bool = False) -> tuple[str, dict[str, list]]:
     """Train up to epoch `num_epoch`, from the newest whole checkpoint in `folder` where there is one.
 
     A run that was stopped, or killed, and went on ends with the same bytes as one that was not: the order of the
-    images is fixed, each step's noise is determined by seed and step, and the sums of an epoch's errors are kept.
+    images is determined by seed and epoch, each step's noise by seed and step, and the sums of an epoch's errors are
+    kept.
 
     Args:
-        pixels: uint8 [n, n_input], walked in this order, the last partial batch left out. Batch by batch they
-            become float32 in [0, 1]; all at once they would take four times the memory.
+        pixels: uint8 [n, n_input], walked in this order unless they are shuffled, the last partial batch left out.
+            Batch by batch they become float32 in [0, 1]; all at once they would take four times the memory.
         data_sha256: what the data set is known by; a run goes on only with the same data.
         settings: see `Settings`.
         folder: where the checkpoints are; it must exist. Only a cluster's chief looks into it.
-        at_checkpoint: called with the prefix of each checkpoint, the one gone on from and those written.
+        at_checkpoint: called with the prefix of each checkpoint, the one gone on from and those written; what it
+            returns, if anything, are PNG files by their names, to be among TensorBoard's events.
         n_towers: parts of a batch that are worked on side by side.
         here: the cluster that this process is a replica in; None where it trains alone.
+        histograms: have those of all weights and biases among the events, at each checkpoint.
 
     Returns:
         The last checkpoint's prefix, and the mean errors of each epoch (nats an image, dropout on) as
@@ -69,14 +76,14 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         raise SettingsError(f"--batch_size: expected at most {len(pixels)}, the number of training images, "
                             f"found {settings.batch_size}")
     if here is None:
-        return _train(pixels, data_sha256, settings, folder, at_checkpoint, n_towers)
+        return _train(pixels, data_sha256, settings, folder, at_checkpoint, n_towers, histograms)
     if settings.batch_size < len(here.replicas):
         raise SettingsError(f"--batch_size: expected at least {len(here.replicas)}, an image for each replica, "
                             f"found {settings.batch_size}")
     server = here.server(session_config(n_towers))
     while True:
         try:
-            return _train(pixels, data_sha256, settings, folder, at_checkpoint, n_towers, here, server)
+            return _train(pixels, data_sha256, settings, folder, at_checkpoint, n_towers, histograms, here, server)
         except LOST as error:
             print(f"{here.task}: lost touch with the cluster ({type(error).__name__}); joining it again")
             here.wait_for(here.parameter_servers)
@@ -85,7 +92,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
 
 
 def _train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
-           at_checkpoint: Callable[[str], None], n_towers: int, here: Cluster | None = None,
+           at_checkpoint: AtCheckpoint, n_towers: int, histograms: bool, here: Cluster | None = None,
            server: tf.train.Server | None = None) -> tuple[str, dict[str, list]]:
     n_batches = len(pixels) // settings.batch_size
     is_chief = here is None or here.is_chief
@@ -107,6 +114,7 @@ def _train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, 
             graph = training_graph(pixels.shape[1], settings, STEPS_A_RUN, n_towers)
         saver = tf.train.Saver()
         initializer = tf.global_variables_initializer()
+        weights = events.histograms() if histograms else tf.no_op()
         tf.get_default_graph().finalize()
 
         def begin(session: tf.Session) -> None:
@@ -117,7 +125,8 @@ def _train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, 
 
         opened = replica_session(here, server, ends, begin) if here else _session(n_towers, begin)
         watched = here.watched() if here else contextlib.nullcontext(lambda: None)
-        with opened as session, signals.noted() as received, watched as refuse_missing:
+        logged = events.opened(folder if is_chief else None, settings)
+        with opened as session, signals.noted() as received, watched as refuse_missing, logged as log:
             if newest:
                 # A killed run may not have come to this.
                 saving.keep_newest(folder, run.errors["epoch"], newest.step)
@@ -126,6 +135,8 @@ def _train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, 
             last_step = run.first_step + (settings.num_epoch - run.first_epoch) * n_batches
             progress = _progress_bar(max(0, last_step - step))
 
+            if step < last_step:
+                log.begin(pixels.shape[1], step)
             first_step, turn = step, 0
             while step < last_step:
                 epoch, batch = run.position(step, n_batches)
@@ -134,11 +145,13 @@ def _train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, 
                         prefix = saving.save_stopped(session, saver, folder, epoch, step, run.as_json())
                     raise Stopped(received[0], prefix)
                 refuse_missing()
-                if here:
-                    _, batch = run.position(here.own_step(first_step, turn, step), n_batches)
+                fed_epoch, batch = (run.position(here.own_step(first_step, turn, step), n_batches) if here
+                                    else (epoch, batch))
                 steps = graph.steps[:n_batches - batch]              # the last run may be a shorter one
-                start, end = batch * settings.batch_size, (batch + len(steps)) * settings.batch_size
-                batches = pixels[start:end][here.part(settings.batch_size)] if here else pixels[start:end]
+                rows = slice(batch * settings.batch_size, (batch + len(steps)) * settings.batch_size)
+                batches = pixels[_order(len(pixels), settings.seed, fed_epoch)[rows] if settings.shuffle else rows]
+                if here:
+                    batches = batches[here.part(settings.batch_size)]
                 _, errors, after = session.run(
                     [steps[-1].train_op, [step.errors for step in steps], steps[-1].global_step],
                     feed_dict={graph.input_data: np.divide(batches, 255, dtype=np.float32),
@@ -153,13 +166,16 @@ def _train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, 
                 if not is_chief or n_done == epoch:
                     continue
 
-                _print_epoch(n_done - 1, run.end_epoch(n_done - 1))
+                means = run.end_epoch(n_done - 1)
+                _print_epoch(n_done - 1, means)
+                log.add_epoch(step, means)
                 if n_done == settings.num_epoch or any(
                         done % settings.checkpoint_every == 0 for done in range(epoch, n_done)):
                     files.write_whole(folder / checkpoints.RECORD_FILE, run.as_json())
                     prefix = saving.save(session, saver, folder, n_done - 1)
                     saving.keep_newest(folder, run.errors["epoch"], step)
-                    at_checkpoint(prefix)
+                    log.add_checkpoint(step, at_checkpoint(prefix) or {}, session.run(weights))
+                log.time_from(step)
             if received:
                 raise Stopped(received[0], prefix)
 
@@ -172,6 +188,12 @@ def _session(n_towers: int, begin: Callable[[tf.Session], None]) -> Iterator[tf.
     with tf.Session(config=session_config(n_towers)) as session:
         begin(session)
         yield session
+
+
+@functools.lru_cache(maxsize=1)
+def _order(n_images: int, seed: int, epoch: int) -> np.ndarray:
+    """An epoch's own order of the images."""
+    return np.random.default_rng([seed, epoch]).permutation(n_images)
 
 
 def session_config(n_towers: int) -> tf.ConfigProto:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from vae_graph.model import Variational_autoencoder
+from vae_graph.model import Variational_autoencoder, add_noise
 
 # What draws noise in the builders' graph, and what draws the same from a key and a counter.
 COUNTED_NOISE = {"RandomUniform": tf.raw_ops.StatelessRandomUniformV2,
@@ -16,7 +16,7 @@ PHILOX = 1      # the generator of both kinds of ops: Salmon et al., "Parallel r
 
 @dataclass(frozen=True)
 class Settings:
-    """What determines a run, besides its data. All but the last two are the original's flags, with its defaults."""
+    """What determines a run, besides its data. The first nine are the original's flags, with its defaults."""
 
     n_hidden_encoder: int = 500      # units in each of the encoder's two hidden layers
     n_z: int = 2                     # latent dimensions
@@ -29,6 +29,8 @@ class Settings:
     keep_prob: float = 0.6           # probability of KEEPING a hidden unit
     seed: int = 0
     checkpoint_every: int = 20       # epochs
+    shuffle: bool = False            # the images in a new order every epoch, which the original does not do
+    add_noise: bool = False          # the encoder sees noisy images: see `model.add_noise`
 
 
 class Step(NamedTuple):
@@ -120,7 +122,8 @@ def mean_errors(batch: tf.Tensor, keep_prob: tf.Tensor, settings: Settings, n_to
     for number, (part, n_images) in enumerate(zip(tf.split(batch, shares), shares, strict=True)):
         with tf.device(f"/device:GPU:{number % n_gpus}" if n_gpus else ""):
             _, _, *errors = Variational_autoencoder(
-                part, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, keep_prob)
+                part, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, keep_prob,
+                add_noise(part) if settings.add_noise else None)
         towers.append([error * (n_images / n_batch) for error in errors])
     return tuple(tf.add_n(parts) for parts in zip(*towers, strict=True))
 
