@@ -1,0 +1,66 @@
+"""What the guide to the graph shows stands in the code, runs, and prints what it says."""
+
+import contextlib
+import io
+import json
+import re
+import types
+
+import pytest
+import tensorflow
+import tensorflow.compat.v1 as tf
+
+from tests.conftest import ROOT
+from vae_graph import data
+
+GUIDE = (ROOT / "vae_graph" / "README.md").read_text(encoding="utf-8")
+# A block with what it prints, if that is shown; before it the last words of the text, which may name a file.
+BLOCKS = [match.groups() for match in re.finditer(
+    r"(?:`(\w+\.py)`:\n\n)?```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", GUIDE, re.DOTALL)]
+QUOTED = [(file, code) for file, code, _ in BLOCKS if file]
+RUN = [(code, shown) for file, code, shown in BLOCKS if not file]
+
+
+def test_there_are_both_kinds_of_blocks():
+    assert len(QUOTED) >= 4
+    assert len(RUN) >= 12
+    assert len(QUOTED) + len(RUN) == GUIDE.count("```python")
+
+
+@pytest.mark.parametrize(("file", "code"), QUOTED)
+def test_what_is_quoted_stands_in_the_code(file, code):
+    assert code in (ROOT / "vae_graph" / file).read_text(encoding="utf-8")
+
+
+def test_what_is_run_prints_what_is_shown(tmp_path, monkeypatch, digits):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "mnist", lambda folder: types.SimpleNamespace(test=digits.train))
+    names = {}
+    for code, shown in RUN:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(code, names)
+        assert printed.getvalue() == (shown or ""), code
+    assert (tmp_path / "manifold.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("column", "module"), [(1, tf), (2, tensorflow)])
+def test_what_is_to_be_called_is_there(column, module):
+    table = GUIDE.split("# Then and now")[1].split("# The loss")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    assert len(rows) > 10
+    # Where nothing changed, the first column says what to call.
+    cells = [row[0] if row[column].startswith("the same") else row[column] for row in rows]
+    for name in re.findall(r"\btf((?:\.\w+)+)", " ".join(cells)):
+        place = module
+        for part in name.split(".")[1:]:
+            place = getattr(place, part)
+
+
+def test_the_numbers_are_those_of_the_reference_run():
+    """Those of comparison.json, whose second checkpoint is this run's."""
+    found = json.loads((ROOT / "figures" / "comparison" / "comparison.json").read_text())["comparison"]["evaluation_b"]
+    rows = dict(re.findall(r"^\| `([\w ]+)` \|.*\| ([\d.]+) \|$", GUIDE, re.MULTILINE))
+    assert {name.replace(" ", "_"): float(value) for name, value in rows.items()} == {
+        name: round(found[name], 2) for name in ("Recon_error", "Regularization_error", "ELBO", "true_negative_ELBO",
+                                                 "KL", "negative_IWAE_bound")}
