@@ -16,7 +16,8 @@ from vae_graph import data, export
 from vae_graph.training import ERROR_NAMES
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, OF_FIGURES, OF_TESTS = ((ROOT / folder / "README.md").read_text(encoding="utf-8")
+                                for folder in ("", "figures", "tests"))
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -41,7 +42,7 @@ def test_an_export_is_loaded_as_shown(tmp_path, monkeypatch):
 
 
 def test_every_command_stands_there():
-    rows = re.findall(r"^\| `(\w+) (?:CHECKPOINT|A B)", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+) (?:CHECKPOINT|A B|--n_z)", README, re.MULTILINE)
     assert {*rows, "train"} == set(run_mnist.COMMANDS)
 
 
@@ -79,21 +80,44 @@ def test_our_results_are_those_of_run_json():
 def test_old_against_new_is_what_comparison_json_says():
     found = json.loads((ROOT / "figures" / "comparison" / "comparison.json").read_text())["comparison"]
     rows = {"_".join(name.split()): [float(cell) for cell in cells] for name, *cells in re.findall(
-        r"^(\w[\w ]+?)  +([\d.]+)  +([\d.]+)  +([+-][\d.]+)  +([\d.]+)$", README, re.MULTILINE)}
+        r"^(\w[\w ]+?)  +([\d.]+)  +([\d.]+)  +([+-][\d.]+)  +([\d.]+)$", OF_FIGURES, re.MULTILINE)}
     assert rows == {name: [round(found["evaluation_a"][name], 4), round(found["evaluation_b"][name], 4),
                            round(number["difference"], 4), float(f"{number['standard_error']:.4g}")]
                     for name, number in found["numbers"].items()}
-    assert f"agreement of the latent spaces: {found['latent_agreement']:.4f} " in README
+    assert f"agreement of the latent spaces: {found['latent_agreement']:.4f} " in OF_FIGURES
 
 
 def test_the_speeds_are_those_of_the_race():
     found = json.loads((ROOT / "figures" / "bench_training.json").read_text())["ms a step, round by round"]
     medians = [statistics.median(times) for times in found.values()]
+    table = OF_TESTS.split("its time / ours |")[1].split("\n\n")[0]
+    shown = [(f"{median:.2f}", f"{median / medians[1]:.2f}") for median in medians]
+    assert re.findall(r"\| ([\d.]+) \| ([\d.]+) \|$", table, re.MULTILINE) == shown
     section = README.split("## Speed")[1].split("## ")[0]
-    assert re.findall(r"\| ([\d.]+) \| ([\d.]+) \|$", section, re.MULTILINE) == [
-        (f"{median:.2f}", f"{median / medians[1]:.2f}") for median in medians]
+    (_, port), (ours, _), _, _, (_, pytorch), (_, jax), (_, products) = shown
+    assert re.findall(r"([\d.]+) (?:ms|times)", section.split("For that")[0]) == [ours, port, pytorch, jax, products]
+
+
+def test_the_sweep_is_what_sweep_json_says():
+    found = json.loads((ROOT / "figures" / "sweep" / "sweep.json").read_text())["sweep"]
+    names = ("Recon_error", "Regularization_error", "ELBO", "true_negative_ELBO", "KL")
+    rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| (\d+) \|$", OF_FIGURES,
+                      re.MULTILINE)
+    assert rows == [(n_z, *(f"{errors[name]:.2f}" for name in names), str(errors["active_units"]))
+                    for n_z, errors in found.items()]
+
+
+def test_the_shuffled_run_is_what_its_run_json_says():
+    shuffled, in_order, sweep = (json.loads((ROOT / "figures" / name).read_text())
+                                 for name in ("shuffle/run.json", "run.json", "sweep/sweep.json"))
+    tests = {f"{found['ELBO']:.2f}" for found in (shuffled["test"], sweep["sweep"]["2"])}
+    assert tests == set(re.findall(r"a test `ELBO` of ([\d.]+); so they do in the files' order", README))
+    assert (f"the mean training `ELBO` is {shuffled['training']['ELBO'][59]:.2f}, in the files' order "
+            f"{in_order['training']['ELBO'][59]:.2f}." in OF_FIGURES)
 
 
 def test_the_figures_are_there():
-    for path in re.findall(r'(?:src="|\]\()(figures/[^")]+)', README):
-        assert (ROOT / path).exists(), path
+    for folder, text in (("", README), ("figures", OF_FIGURES), ("tests", OF_TESTS)):
+        prose = re.sub("```.*?```", "", text, flags=re.DOTALL)
+        for path in re.findall(r'(?:src="|\]\()(?!https?:)([^")#]+)', prose):
+            assert (ROOT / folder / path).exists(), path
