@@ -56,12 +56,14 @@ def train_as(digits, folder, tasks=(PS, CHIEF, WORKER), sync_replicas=True, **ch
 
 
 class TestOneRun:
-    def test_replicas_are_the_towers_of_one_process(self, digits, tmp_path):
+    @pytest.mark.parametrize("changes", [{}, {"shuffle": True, "add_noise": True}], ids=["as the original", "more"])
+    def test_replicas_are_the_towers_of_one_process(self, digits, tmp_path, changes):
         """The same bytes, in all 39 variables."""
-        ours = train_as(digits, tmp_path / "cluster")
+        ours = train_as(digits, tmp_path / "cluster", **changes)
         folder = tmp_path / "alone"
         folder.mkdir()
-        theirs = training.train(digits.train.pixels, digits.sha256, SETTINGS, folder, n_towers=2)
+        settings = dataclasses.replace(SETTINGS, **changes)
+        theirs = training.train(digits.train.pixels, digits.sha256, settings, folder, n_towers=2)
         assert variables_as_bytes(ours[0]) == variables_as_bytes(theirs[0])
         assert ours[1]["epoch"] == theirs[1]["epoch"]
         # The chief means the errors of its own half of each batch.

@@ -98,6 +98,22 @@ def test_the_speeds_are_those_of_the_race():
     assert re.findall(r"([\d.]+) (?:ms|times)", section.split("For that")[0]) == [ours, port, pytorch, jax, products]
 
 
+def test_the_whole_processes_are_those_of_the_benchmark():
+    found = json.loads((ROOT / "figures" / "bench_program.json").read_text())["rounds"]
+    start, whole, whole_memory, *alone, manifold, decoders = (statistics.median(times) for times in found.values())
+    shown = re.findall(r"([\d.]+) (?:s|MB)\b", README.split("Whole processes:")[1].split("## ")[0])
+    expected = [start, *alone, manifold, decoders]
+    assert shown == [f"{value:.{digits}f}" for value, digits in zip(expected, (1, 1, 0, 1, 0, 2, 1), strict=True)]
+    assert f"three epochs took {whole:.1f} s and {whole_memory:.0f} MB" in OF_TESTS
+
+
+def test_the_long_run_is_what_bench_long_json_says():
+    found = json.loads((ROOT / "figures" / "bench_long.json").read_text())
+    table = OF_TESTS.split("ms an epoch |\n")[1].split("\n\n")[0]
+    rows = [[float(cell) for cell in re.findall(r"[\d.]+", row)] for row in table.splitlines()[1:]]
+    assert rows == [[*tenth.values()] for tenth in found["tenths"]]
+
+
 def test_the_sweep_is_what_sweep_json_says():
     found = json.loads((ROOT / "figures" / "sweep" / "sweep.json").read_text())["sweep"]
     names = ("Recon_error", "Regularization_error", "ELBO", "true_negative_ELBO", "KL")

@@ -79,8 +79,11 @@ class Log:
 @contextlib.contextmanager
 def opened(folder: Path | None, settings: Settings) -> Iterator[Log]:
     """The log of a run in its folder; of None one that writes nothing. The file is made with the first event."""
+    if not folder:
+        yield Log(None, settings)
+        return
     with _silent_thread():
-        log = Log(tf.summary.FileWriter(str(folder)) if folder else None, settings)
+        log = Log(tf.summary.FileWriter(str(folder)), settings)
         try:
             yield log
         finally:
@@ -90,7 +93,7 @@ def opened(folder: Path | None, settings: Settings) -> Iterator[Log]:
 @contextlib.contextmanager
 def _silent_thread() -> Iterator[None]:
     """Keep what the writer's thread says at its end from the terminal: it is raised once more by the next call."""
-    def is_ours(record: logging.LogRecord) -> bool:
+    def is_anothers(record: logging.LogRecord) -> bool:
         return "EventFileWriter" not in record.getMessage()
 
     def hook(args: threading.ExceptHookArgs) -> None:
@@ -98,16 +101,16 @@ def _silent_thread() -> Iterator[None]:
             before(args)
 
     before, threading.excepthook = threading.excepthook, hook
-    tf.get_logger().addFilter(is_ours)
+    tf.get_logger().addFilter(is_anothers)
     try:
         yield
     finally:
         threading.excepthook = before
-        tf.get_logger().removeFilter(is_ours)
+        tf.get_logger().removeFilter(is_anothers)
 
 
 def histograms() -> tf.Tensor:
-    """Add to the default graph what a run of gives histograms of all weights and biases, for `add_summary`."""
+    """Add a node to the default graph that gives histograms of all weights and biases, for `Log.add_checkpoint`."""
     return tf.summary.merge([tf.summary.histogram(f"weights/{variable.op.name}", variable.read_value())
                              for variable in tf.trainable_variables()])
 
