@@ -142,6 +142,7 @@ def test_explore_writes_a_page(old, capsys):
     path = Path("figures", "checkpoint", "other", "explorer.html")
     assert run(capsys, "explore", old, *OTHER) == f"Open {path} in a browser: it needs no server and no network\n"
     assert '"data": "small digits (not MNIST)"' in path.read_text(encoding="utf-8")
+    assert json.loads(path.with_suffix(".json").read_text())["checkpoint"] == str(old / "parameter20.ckpt")
 
 
 class TestSweep:

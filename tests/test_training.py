@@ -16,10 +16,10 @@ SETTINGS = training.Settings(n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, nu
                              learning_rate=1e-2, seed=7, checkpoint_every=2)
 
 
-def train(digits, folder, at_checkpoint=lambda prefix: None, **changes):
+def train(digits, folder, at_checkpoint=lambda prefix: None, histograms=False, **changes):
     folder.mkdir(exist_ok=True)
     return training.train(digits.train.pixels, digits.sha256, dataclasses.replace(SETTINGS, **changes), folder,
-                          at_checkpoint)
+                          at_checkpoint, histograms=histograms)
 
 
 def variables_as_bytes(prefix):

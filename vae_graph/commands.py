@@ -104,7 +104,8 @@ def explore(flags: argparse.Namespace) -> str:
     data_set = load_data(flags)
     figures_dir = writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
     page = explorer.page(prefix, data_set.test.images, data_set.test.digits, data_set.title or data_set.name)
-    write(figures_dir, {"explorer.html": page})
+    write(figures_dir, {"explorer.html": page,
+                        "explorer.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
     return f"Open {figures_dir / 'explorer.html'} in a browser: it needs no server and no network"
 
 

@@ -30,10 +30,11 @@ class Log:
     first_step: int = 0              # and the step that it began with
 
     def begin(self, n_input: int, step: int) -> None:
-        """Tell which network is trained, and from which step on."""
+        """Tell which network is trained, and after which step."""
         if self.writer:
             graph = tf.Event(wall_time=time.time(), graph_def=schematic(n_input, self.settings).SerializeToString())
-            self._write(lambda writer: writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step))
+            # TensorBoard forgets what an earlier file has of this step and of later ones.
+            self._write(lambda writer: writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1))
             self._write(lambda writer: writer.add_event(graph))
         self.time_from(step)
 
