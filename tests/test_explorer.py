@@ -107,6 +107,20 @@ class TestInABrowser:
         np.testing.assert_allclose(decoded(opened), expected, atol=2e-3)
         np.testing.assert_allclose(expected, decode(weights_of(), np.array(POINTS)), atol=1e-5)
 
+    def test_float16_is_good_enough_for_the_full_size(self, browser, tmp_path, digits):
+        """With weights that spread the pixels from 0 to 1."""
+        random = np.random.default_rng(0)
+        shapes = checkpoints.model_shapes(checkpoints.LayerSizes(784, 500, 2, 500))
+        prefix = write_checkpoint(tmp_path / "x", {
+            name: random.normal(0, 1.5 / np.sqrt(shape[0]), shape).astype(np.float32) for name, shape in shapes.items()})
+        path = tmp_path / "explorer.html"
+        path.write_bytes(explorer.page(prefix, digits.test.images, digits.test.digits, ""))
+        browser.get(path.as_uri())
+        with evaluation.restored(prefix, seed=0) as model:
+            expected = model.session.run(model.X_out, {model.z: POINTS})
+        assert expected.min() < 0.01 < 0.99 < expected.max()
+        np.testing.assert_allclose(decoded(browser), expected, atol=2e-3)
+
     def test_what_is_decoded_is_drawn(self, opened):
         z = opened.execute_script("moveTo(centre.z1 + 0.03, centre.z2 - 0.07); return [point.z1, point.z2]")
         assert readout(opened).startswith(f"z = ({z[0]:.2f}, {z[1]:.2f})\n")

@@ -72,8 +72,7 @@ class Log:
             return
         try:
             write(self.writer)
-        except Exception as error:       # whatever the writer's thread ended with, of no narrower class
-            self.writer = None
+        except Exception as error:       # whatever the writer's thread ended with; the writer is closed then
             print(f"TensorBoard's events end here: {first_line(error)}")
 
 
