@@ -112,7 +112,8 @@ class TestInABrowser:
         random = np.random.default_rng(0)
         shapes = checkpoints.model_shapes(checkpoints.LayerSizes(784, 500, 2, 500))
         prefix = write_checkpoint(tmp_path / "x", {
-            name: random.normal(0, 1.5 / np.sqrt(shape[0]), shape).astype(np.float32) for name, shape in shapes.items()})
+            name: random.normal(0, 1.5 / np.sqrt(shape[0]), shape).astype(np.float32)
+            for name, shape in shapes.items()})
         path = tmp_path / "explorer.html"
         path.write_bytes(explorer.page(prefix, digits.test.images, digits.test.digits, ""))
         browser.get(path.as_uri())
