@@ -107,6 +107,12 @@ class TestInABrowser:
         np.testing.assert_allclose(decoded(opened), expected, atol=2e-3)
         np.testing.assert_allclose(expected, decode(weights_of(), np.array(POINTS)), atol=1e-5)
 
+    def test_every_float16_is_read_as_numpy_does(self, opened):
+        values = np.arange(1 << 16, dtype="<u2").view("<f2")
+        values = values[np.isfinite(values)]
+        read = opened.execute_script("return Array.from(float16(arguments[0]))", base64.b64encode(values).decode())
+        np.testing.assert_array_equal(read, values.astype(float))
+
     def test_float16_is_good_enough_for_the_full_size(self, browser, tmp_path, digits):
         """With weights that spread the pixels from 0 to 1."""
         random = np.random.default_rng(0)

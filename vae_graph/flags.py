@@ -45,7 +45,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
             usage="%(prog)s [flags]\n       %(prog)s COMMAND [flags]",
             description="Train the variational autoencoder on MNIST, test it, and draw the three result pictures.\n"
                         "Started again with the same flags, a stopped run goes on from its newest whole checkpoint.",
-            epilog=f"commands each with a --help of its own:\n{purposes}")
+            epilog=f"commands, each with a --help of its own:\n{purposes}")
     for add_group in groups:
         add_group(parser)
     return parser.parse_args(argv, argparse.Namespace(command=command))
@@ -201,7 +201,7 @@ def _two_checkpoints(parser: argparse.ArgumentParser) -> None:
 
 
 def _two_images(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--images", type=whole(0, 1_000_000), nargs=2, default=[0, 1], metavar="I",
+    parser.add_argument("--images", type=whole(0, 1_000_000), nargs=2, default=[0, 1], metavar=("FROM", "TO"),
                         help="the two test images, by their numbers from 0 on")
     parser.add_argument("--n", type=whole(2, 1_000), default=16, metavar="N", help="digits on the way, both ends too")
 
@@ -253,9 +253,9 @@ COMMANDS: dict[str, tuple[str, tuple[Callable[[argparse.ArgumentParser], None], 
     "sample": ("draw digits from a checkpoint: z from the prior, decoded",
                (_checkpoint, _samples, _seed, _figures_in(CHECKPOINT_FIGURES))),
     "walk": ("walk between two test images in a checkpoint's latent space, as a strip and an animation",
-             (_checkpoint, _two_images, _images, _figures_in(CHECKPOINT_FIGURES))),
+             (_checkpoint, _two_images, _data, _figures_in(CHECKPOINT_FIGURES))),
     "explore": ("write a page to explore a checkpoint's latent space in, for a browser",
-                (_checkpoint, _images, _figures_in(CHECKPOINT_FIGURES))),
+                (_checkpoint, _data, _figures_in(CHECKPOINT_FIGURES))),
     "compare": ("put two checkpoints side by side, in numbers and in a picture",
                 (_two_checkpoints, _measuring, _images, _figures_in(Path("figures", "comparison")), _json)),
     "export": ("write a checkpoint's network as a SavedModel or as NumPy arrays", (_checkpoint, _export)),
