@@ -117,6 +117,15 @@ def test_evaluate_with_noise_says_so(old, capsys):
             in run(capsys, "evaluate", old, *OTHER, "--add_noise"))
 
 
+def test_a_denoising_run_is_tested_with_noise(in_tmp, capsys):
+    sizes = ("--n_hidden_encoder", "8", "--n_hidden_decoder", "12", "--num_epoch", "1", "--batch_size", "50")
+    assert "seen with noise" in run(capsys, *OTHER, *sizes, "--add_noise")
+    Image.open(Path("figures", "other", "denoising.png")).verify()
+    errors = json.loads(Path("figures", "other", "run.json").read_text())["test"]
+    again = run(capsys, "evaluate", Path("checkpoints", "other"), *OTHER, "--add_noise", "--json")
+    assert json.loads(again)["evaluation"] == errors
+
+
 def test_sample_draws_as_many_as_asked_for(old, capsys):
     output = run(capsys, "sample", old, "--n", "9", "--seed", "3")
     path = Path("figures", "checkpoint", "samples.png")
