@@ -1,7 +1,7 @@
 """What a run tells TensorBoard: graph, errors, pictures, in TensorFlow 1's event files beside the checkpoints.
 
 An event file is a log: it grows while the run goes on, and TensorBoard reads it up to its last whole record. A run that
-goes on after a stop writes a new one, and says from which step on the older ones no longer hold.
+goes on after a stop writes a new one, and says after which step the older ones no longer hold.
 """
 
 import contextlib
