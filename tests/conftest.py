@@ -12,7 +12,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import run_mnist
-from vae_graph import data, training
+from vae_graph import data, events, training
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,12 +20,14 @@ posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no such thi
 
 
 @pytest.fixture(autouse=True)
-def one_step_a_run(monkeypatch):
-    """Building the graph for one step, not for several, saves a second in each test that trains.
+def quick_graphs(monkeypatch):
+    """Building the graph for one step, not for several, and none for TensorBoard, saves a second where a test trains.
 
-    `test_oracle.py` takes the steps as the program does, and so do the tests that run it in a process of its own.
+    `test_oracle.py` takes the steps as the program does, `test_events.py` looks at TensorBoard's graph, and the tests
+    that run the program in a process of its own do both.
     """
     monkeypatch.setattr(training, "STEPS_A_RUN", 1)
+    monkeypatch.setattr(events, "schematic", lambda *args: tf.GraphDef())
 
 
 def write_idx(path, items):

@@ -113,7 +113,7 @@ class TestOneRun:
             for ours, theirs in zip(results[CHIEF][2], session.run(slots), strict=True):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
-    @pytest.mark.cluster
+    @pytest.mark.slow
     def test_goes_on_alone_and_in_a_cluster_again(self, digits, tmp_path):
         train_as(digits, tmp_path / "a", num_epoch=2)
         training.train(digits.train.pixels, digits.sha256, dataclasses.replace(SETTINGS, num_epoch=3), tmp_path / "a",
@@ -122,7 +122,7 @@ class TestOneRun:
         whole = train_as(digits, tmp_path / "b", num_epoch=5)
         assert variables_as_bytes(mixed[0]) == variables_as_bytes(whole[0])
 
-    @pytest.mark.cluster
+    @pytest.mark.slow
     def test_asynchronous_replicas_take_as_many_steps_together(self, digits, tmp_path):
         prefix, history = train_as(digits, tmp_path, sync_replicas=False, num_epoch=6)
         assert 24 <= checkpoints.read_variables(prefix)["Variable"] <= 25

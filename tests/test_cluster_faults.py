@@ -1,4 +1,4 @@
-"""What becomes of a cluster when one of its processes dies, and of those of a local one: `pytest -m cluster`."""
+"""What becomes of a cluster when one of its processes dies, and of those of a local one: `pytest -m slow`."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from tests.conftest import command, posix_only
 from tests.test_cluster import CHIEF, PS, WORKER, addresses
 from vae_graph import checkpoints
 
-pytestmark = [posix_only, pytest.mark.cluster]
+pytestmark = [posix_only, pytest.mark.slow]
 FLAGS = ("--dataset", "other", "--n_hidden_encoder", "16", "--n_hidden_decoder", "12", "--batch_size", "10",
          "--num_epoch", "24", "--checkpoint_every", "10")
 SECONDS = 60.0               # in which something must have come about

@@ -19,6 +19,7 @@ from tests.test_program import SMALL
 from tests.test_training import SETTINGS, train, variables_as_bytes
 from vae_graph import checkpoints, events, training
 
+schematic = events.schematic     # which the tests that train do without
 FOLDER = Path("checkpoints", "other")
 FLAGS = ["--dataset", "other", *SMALL, "--checkpoint_every", "2"]
 
@@ -91,8 +92,9 @@ def test_a_run_that_goes_on_says_from_where(digits, tmp_path):
     assert {step for step, _ in summaries(second)} == {8, 12}
 
 
-def test_tensorboard_forgets_what_a_run_went_back_over(digits, tmp_path):
+def test_tensorboard_forgets_what_a_run_went_back_over(digits, tmp_path, monkeypatch):
     """As its own reader has it."""
+    monkeypatch.setattr(events, "schematic", schematic)
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator",
                                  reason="there is no TensorBoard")
     train(digits, tmp_path, histograms=True)
@@ -114,7 +116,7 @@ def test_a_restart_takes_the_events_of_the_earlier_run_away(in_tmp, without_pict
 @pytest.fixture(scope="module", params=[False, True], ids=["clean", "noisy"])
 def graph(request):
     settings = training.Settings(n_hidden_encoder=16, n_hidden_decoder=12, add_noise=request.param)
-    graph_def = events.schematic(784, settings)
+    graph_def = schematic(784, settings)
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")              # which refuses an input that is not there
     return graph

@@ -16,6 +16,7 @@ from vae_graph import checkpoints, files, saving, signals, training
 
 
 @posix_only
+@pytest.mark.slow
 def test_twenty_kills_change_no_byte(idx_files, tmp_path):
     expected, seconds = kills.unbroken(tmp_path / "unbroken", idx_files)
     moments, report = random.Random(0), Counter()
