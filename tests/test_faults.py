@@ -61,7 +61,9 @@ class TestFullDisk:
         capsys.readouterr()
         with files_of_at_most(n_bytes):
             assert run_mnist.main([*self.FLAGS, "--num_epoch", "2"]) == 2
-        assert expected in one_line_error(capsys)
+        message = one_line_error(capsys)
+        assert expected in message
+        assert "File too large" in message
         assert {path.name: path.read_bytes() for path in folder.glob("parameter*")} == before
         assert not [*folder.glob(".saving-*")]
         assert run_mnist.main([*self.FLAGS, "--num_epoch", "2"]) == 0

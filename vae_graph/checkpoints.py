@@ -22,6 +22,8 @@ from vae_graph import claims
 FILE_NAME = "parameter{epoch}.ckpt"
 WHOLE_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")               # the file without which there is no checkpoint
 PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
+# How the message of a session's error begins: with the operation that failed and where it was built.
+SESSION_ERROR = re.compile(r"^Graph execution error:\s+(Detected at node .*?\nNode: [^\n]*\n)?", re.DOTALL)
 STEP = "Variable"                # the original's step counter has no name of its own
 RECORD_FILE = "resume.json"      # beside the checkpoints: what going on needs and the 39 variables do not hold
 EVENT_FILES = "events.out.tfevents.*"      # beside them too: see `events`
@@ -224,5 +226,6 @@ def _refuse_missing(prefix: str, variables: Iterable[str], needed: Iterable[str]
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong, without the stack of graph operations that TensorFlow's messages end with."""
-    return str(getattr(error, "message", error)).partition("\n")[0]
+    """What went wrong, without the graph operations that TensorFlow's messages begin and end with."""
+    text = SESSION_ERROR.sub("", str(getattr(error, "message", error)))
+    return text.partition("\n")[0]

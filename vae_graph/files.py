@@ -44,7 +44,8 @@ def rename_durably(path: Path, target: Path) -> None:
 def holding_folder(folder: Path) -> Iterator[Path]:
     """A folder inside `folder` that is removed in the end, with what is still in it."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=HOLDING, ignore_cleanup_errors=True) as holding:
-        yield Path(holding)
+        # Since Python 3.12 its name is absolute; TensorFlow cannot take all that may stand before `folder`.
+        yield folder / Path(holding).name
 
 
 def tidy(folder: Path) -> None:
