@@ -25,7 +25,7 @@ PICTURES = {
     "strips": (lambda title: plot.strips({"a": [IMAGES, IMAGES[:2]], "b": [IMAGES, IMAGES[:0]]}, ("x", "y"), title),
                (580, 181)),
     "canvas": (lambda title: plot.canvas(IMAGES, title), None),
-    "schematic": (lambda title: plot.schematic(784, 500, 2, 500, 0.6, title), (1400, 460)),
+    "schematic": (lambda title: plot.schematic(784, 500, 2, 500, 0.6, title), (1400, 450)),
     "training_curve": (lambda title: plot.training_curve(ERRORS, title), (800, 600)),
 }
 

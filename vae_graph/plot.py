@@ -145,8 +145,8 @@ def training_curve(errors: dict[str, list], title: str = "") -> Figure:
 def schematic(n_input: int, n_hidden_encoder: int, n_z: int, n_hidden_decoder: int, keep_prob: float,
               title: str = "") -> Figure:
     """The network as boxes and arrows: its layers' sizes, and the scopes that their weights are in."""
-    figure = _figure(14, 4.6, title, layout=None)
-    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 14), ylim=(0, 4.6))
+    figure = _figure(14, 4.5, title, layout=None)
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 14), ylim=(0, 4.5))
     ax.set_axis_off()
     for left, right, builder in ((1.55, 6.75, "gaussian_encoder"), (8.95, 13.85, "Bernoulli_decoder")):
         ax.add_patch(FancyBboxPatch((left, 0.55), right - left, 3.3, boxstyle="round,pad=0.05", fill=False,
