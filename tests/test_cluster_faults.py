@@ -77,6 +77,10 @@ class Processes:
             process.join(max(0, end - time.monotonic()))
         return {task: process.exitcode for task, process in self.running.items()}
 
+    def start_all(self):
+        """And wait until the chief has the checkpoint of epoch 10."""
+        self.start(PS, CHIEF, WORKER)
+        self.wait_for(CHIEF, r"Epoch:  1[1-9] ")
 
     def all_name(self, task):
         """The others, which end with status 2 and say that this one is missing."""
@@ -109,8 +113,7 @@ def last_checkpoint(folder):
 @pytest.mark.parametrize("task", [WORKER, CHIEF, PS], ids=str)
 def test_one_that_dies_and_returns_holds_nobody_up_for_good(processes, tmp_path, task):
     running = processes(20)
-    running.start(PS, CHIEF, WORKER)
-    running.wait_for(CHIEF, r"Epoch:  1[1-9] ")
+    running.start_all()
     running.kill(task)
     running.start(task)
     assert running.statuses() == {PS: 0, CHIEF: 0, WORKER: 0}, running.said(CHIEF)
@@ -123,8 +126,7 @@ def test_one_that_dies_and_returns_holds_nobody_up_for_good(processes, tmp_path,
 @pytest.mark.parametrize("task", [WORKER, CHIEF, PS], ids=str)
 def test_one_that_dies_for_good_is_named(processes, tmp_path, task):
     running = processes(3)
-    running.start(PS, CHIEF, WORKER)
-    running.wait_for(CHIEF, r"Epoch:  1[1-9] ")
+    running.start_all()
     running.kill(task)
     begin = time.monotonic()
     others = running.all_name(task)
@@ -145,8 +147,7 @@ def test_one_that_never_comes_up_is_named(processes, task):
 def test_a_signal_to_all_leaves_the_last_step(processes, tmp_path):
     """As Kubernetes ends a job: the parameter server lives long enough for the chief to keep the work."""
     running = processes(20)
-    running.start(PS, CHIEF, WORKER)
-    running.wait_for(CHIEF, r"Epoch:  1[1-9] ")
+    running.start_all()
     for process in running.running.values():
         process.terminate()
     statuses = running.statuses()
