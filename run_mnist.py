@@ -57,7 +57,7 @@ with silence():
         saving,
         training,
     )
-    from vae_graph.commands import draw_results, load_data, named_images, writable_folder, write
+    from vae_graph.commands import draw_results, figures_folder, load_data, named_images, writable_folder, write
     from vae_graph.flags import SWEEP, TRAIN, parse_flags, without
     from vae_graph.training import Settings
 
@@ -122,7 +122,7 @@ def train_and_test(flags: argparse.Namespace, data_set: data.DataSet, here: clus
     """A checkpoint trained, its errors on the test set, and the folder that they and the pictures are in."""
     settings = settings_of(flags)
     checkpoint_dir = writable_folder("--checkpoint_dir", flags.checkpoint_dir / data_set.stand_in)
-    figures_dir = writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
+    figures_dir = figures_folder(flags, data_set)
     with files.sole_writer(checkpoint_dir):
         files.tidy(checkpoint_dir)
         if flags.restart and (earlier := saving.set_aside(checkpoint_dir)):

@@ -52,7 +52,7 @@ def figures(flags: argparse.Namespace) -> str:
     """The pictures of a checkpoint, and a record of how they came about."""
     prefix = find(flags.checkpoint)
     data_set = load_data(flags)
-    figures_dir = writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
+    figures_dir = figures_folder(flags, data_set)
     draw_results(prefix, data_set, flags, figures_dir)
     write(figures_dir, {"figures.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
     return f"The pictures of {prefix} are in {figures_dir}"
@@ -76,7 +76,7 @@ def walk(flags: argparse.Namespace) -> str:
     if max(flags.images) >= n_images:
         raise resume.SettingsError(f"--images: expected numbers below {n_images}, the number of test images, "
                                    f"found {max(flags.images)}")
-    figures_dir = writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
+    figures_dir = figures_folder(flags, data_set)
     write(figures_dir, pictures.of_walk(prefix, data_set, flags.images, flags.n)
           | {"walk.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
     return f"The walk is in {figures_dir / 'walk.png'} and walk.gif"
@@ -86,13 +86,14 @@ def compare(flags: argparse.Namespace) -> str:
     """Two checkpoints side by side, in numbers and in a picture."""
     prefixes = find(flags.a), find(flags.b)
     data_set = load_data(flags)
-    figures_dir = writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
+    figures_dir = figures_folder(flags, data_set)
     test = data_set.test.first(flags.n_images)
-    found = comparison.compare(*prefixes, test.images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
+    images = test.images
+    found = comparison.compare(*prefixes, images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
                                verbose=sys.stdout.isatty())
     record = report.as_json(flags, data_set, comparison=dataclasses.asdict(found))
     named = dict(zip("AB", prefixes, strict=True))
-    write(figures_dir, pictures.of_comparison(named, data_set, test.images, test.digits, flags.seed)
+    write(figures_dir, pictures.of_comparison(named, images, test.digits, flags.seed, data_set.title)
           | {"comparison.json": record.encode()})
     text = report.comparison(named_images(data_set, test), found)
     return record if flags.json else f"{text}\nThe picture, and all this as JSON, are in {figures_dir}"
@@ -102,7 +103,7 @@ def explore(flags: argparse.Namespace) -> str:
     """A page to move about in the latent space."""
     prefix = find(flags.checkpoint)
     data_set = load_data(flags)
-    figures_dir = writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
+    figures_dir = figures_folder(flags, data_set)
     page = explorer.page(prefix, data_set.test.images, data_set.test.digits, data_set.title or data_set.name)
     write(figures_dir, {"explorer.html": page,
                         "explorer.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
@@ -150,6 +151,11 @@ def named_images(data_set: data.DataSet, test: data.Split, noisy: bool = False) 
     whole = len(test.digits) == len(data_set.test.digits)
     return (f"{'Test set' if whole else f'First {len(test.digits)} test images'} of {data_set.title or data_set.name}"
             f"{', seen with noise' if noisy else ''}")
+
+
+def figures_folder(flags: argparse.Namespace, data_set: data.DataSet) -> Path:
+    """Where the pictures go; those of a stand-in have a folder of their own."""
+    return writable_folder("--figures_dir", flags.figures_dir / data_set.stand_in)
 
 
 def writable_folder(flag: str, path: Path) -> Path:

@@ -28,7 +28,7 @@ def of_training(prefix: str, data_set: DataSet, seed: int, gaussian_grid: bool =
     test = data_set.test
     grids = ["linear", "gaussian"] if gaussian_grid else ["linear"]
     found = results.of_training(prefix, test.images, seed, grids, noisy)
-    plane_title = _lines(data_set.title, found.plane)
+    plane_title = "\n".join(filter(None, (data_set.title, found.plane)))
     figures = {
         "result1_reconstruction.png": plot.reconstruction(
             test.first(len(found.reconstructions)).images, found.reconstructions, data_set.title),
@@ -88,15 +88,15 @@ def of_sweep(prefixes: Mapping[str, str], data_set: DataSet, seed: int, noisy: b
     return {"sweep.png": plot.png(plot.strips(rows, ("reconstructions", "samples from the prior"), data_set.title))}
 
 
-def of_comparison(prefixes: Mapping[str, str], data_set: DataSet, images: np.ndarray, digits: np.ndarray, seed: int
+def of_comparison(prefixes: Mapping[str, str], images: np.ndarray, digits: np.ndarray, seed: int, title: str = ""
                   ) -> dict[str, bytes]:
     """Several checkpoints side by side.
 
     Args:
         prefixes: the checkpoints, by their names.
-        data_set: what the title names.
         images, digits: the test images to show and their labels, float32 [n, n_input] and int [n].
         seed: the one source of the noise.
+        title: above the picture; said where the data are not MNIST.
 
     Raises:
         CheckpointError: see `results.of_training`.
@@ -106,9 +106,5 @@ def of_comparison(prefixes: Mapping[str, str], data_set: DataSet, images: np.nda
         shown = results.of_training(prefix, images, seed)
         sides.append(plot.Side(f"{name}: {prefix}", shown.reconstructions, shown.codes, shown.manifolds["linear"],
                                shown.axis_names))
-    picture = plot.comparison(sides, images, digits, (LINEAR[0], LINEAR[-1]), data_set.title)
+    picture = plot.comparison(sides, images, digits, (LINEAR[0], LINEAR[-1]), title)
     return {"comparison.png": plot.png(picture)}
-
-
-def _lines(*lines: str) -> str:
-    return "\n".join(filter(None, lines))

@@ -143,6 +143,7 @@ def walk(prefix: str, pair: np.ndarray, n: int) -> np.ndarray:
     Raises:
         CheckpointError: see `of_training`.
     """
-    start, end = means(prefix, pair)
     with restored(prefix, seed=0) as model:
+        refuse_other_size(prefix, pair, model.sizes)
+        start, end = model.session.run(model.mean, {model.X: pair})
         return model.session.run(model.X_out, {model.z: np.linspace(start, end, n)})
