@@ -1,183 +1,118 @@
-"""Train the variational autoencoder on MNIST, test it, and draw the three result pictures.
+"""The order of the work: train the variational autoencoder on MNIST, evaluate it, draw the three result pictures.
 
-With a command and the name of a checkpoint: look into it, measure it, draw from it, compare it, carry it over.
+With a command and a checkpoint, the program inspects, evaluates, draws, compares or exports it: see --help.
 """
 
-import argparse
-import contextlib
-import dataclasses
-import io
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
+
+from vae_graph.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())         # before the imports below: --help and a wrong flag do not wait for TensorFlow
+
+import argparse
+import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)     # while TensorFlow is imported, Ctrl-C ends without a traceback
+import tensorflow as tf
+
+from vae_graph import evaluation, pictures, plot, training
+from vae_graph.checkpoints.files import lock_dir, remove_stale
+from vae_graph.cli import report
+from vae_graph.cli.inputs import describe_images, load_data
+from vae_graph.cli.outputs import draw_results, figures_folder, writable_folder, write_files
+from vae_graph.cluster import replica, server
+from vae_graph.cluster.config import Cluster
+from vae_graph.data import DataSet
+from vae_graph.evaluation import Evaluation
+from vae_graph.runs.folder import archive_run
+from vae_graph.runs.training_run import Stopped
+from vae_graph.settings import Settings
 
 
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """Keep TensorFlow's start-up chatter from the terminal, unless the user set a level for it.
-
-    Some of it is written while TensorFlow is being imported, past its own level and past Python's
-    streams: there the file descriptor itself is turned away.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        yield
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    stderr = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-with silence():
-    import tensorflow as tf
-
-    from vae_graph import (
-        checkpoints,
-        cluster,
-        commands,
-        data,
-        evaluation,
-        export,
-        files,
-        local_cluster,
-        pictures,
-        plot,
-        report,
-        resume,
-        saving,
-        training,
-    )
-    from vae_graph.commands import draw_results, figures_folder, load_data, named_images, writable_folder, write
-    from vae_graph.flags import SWEEP, TRAIN, parse_flags, without
-    from vae_graph.training import Settings
-
-if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3":
-    tf.get_logger().setLevel("ERROR")        # else it warns of every TensorFlow 1 way that has a newer one
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the program and return its exit status: 0; 2 after bad input; 128 and its number after a signal."""
-    flags = parse_flags(argv)
-    if vars(flags).get("local_cluster"):
-        return local_cluster.run(flags.local_cluster, [sys.executable, *without("--local_cluster", argv)])
-    way_on = ("; the same command, without --restart, goes on from the last checkpoint"
-              if flags.command in (TRAIN, SWEEP) else "")
-    try:
-        # What comes on the way must not stand in the JSON's way.
-        with contextlib.redirect_stdout(sys.stderr) if vars(flags).get("json") else contextlib.nullcontext():
-            text = COMMANDS[flags.command](flags)
-        print(text, flush=True)
-        return 0
-    except (data.DataError, checkpoints.CheckpointError, resume.SettingsError, export.ExportError, files.FolderInUse,
-            cluster.ClusterError, training.Diverged) as error:
-        message = str(error)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for what is still to be flushed
-        message = f"expected an output that stays open, found it closed{way_on}"
-    except OSError as error:
-        message = f"expected files that can be read and written, found: {error}"
-    except training.Stopped as stop:
-        print(f"\n{stop}{way_on}", file=sys.stderr)
-        return 128 + stop.number
-    except KeyboardInterrupt:
-        print(f"\nstopped{way_on}", file=sys.stderr)
-        return 128 + signal.SIGINT
-    print(f"run_mnist.py: error: {message}", file=sys.stderr)
-    return 2
-
-
-def train_test_draw(flags: argparse.Namespace) -> str:
-    """The whole job, in its order: data, training, test, pictures; in a cluster, this process's part of it."""
-    here = cluster.from_environment(flags.cluster_timeout, flags.sync_replicas)
-    if here and here.task in here.parameter_servers:
-        print(f"{here.task} of a cluster, at {here.addresses[here.task]}", flush=True)
-        if received := cluster.serve(here, training.session_config(n_towers(flags, here))):
-            raise training.Stopped(received[0])
-        return f"{here.task}: the replicas have finished"
-
+def train(flags: argparse.Namespace) -> str:
+    """The original's program."""
     data_set = load_data(flags)
-    if here:
-        print(report.place(here, flags.batch_size))
-        if not here.is_chief:
-            training.train(data_set.train.pixels, data_set.sha256, settings_of(flags), flags.checkpoint_dir,
-                           n_towers=n_towers(flags, here), here=here)
-            return f"{here.task}: finished"
-    prefix, errors, figures_dir = train_and_test(flags, data_set, here)
-    return (f"{report.errors(named_images(data_set, data_set.test, flags.add_noise), errors)}\n"
-            f"The checkpoint is {prefix}; the pictures and run.json are in {figures_dir}")
+    prefix, errors, figures_dir = train_evaluate_draw(flags, data_set, training.train)
+    return summary(flags, data_set, prefix, errors, figures_dir)
 
 
-def train_and_test(flags: argparse.Namespace, data_set: data.DataSet, here: cluster.Cluster | None = None
-                   ) -> tuple[str, evaluation.Evaluation, Path]:
-    """A checkpoint trained, its errors on the test set, and the folder that they and the pictures are in."""
-    settings = settings_of(flags)
-    checkpoint_dir = writable_folder("--checkpoint_dir", flags.checkpoint_dir / data_set.stand_in)
+def train_evaluate_draw(flags: argparse.Namespace, data_set: DataSet, train: Callable[..., tuple[str, dict[str, list]]],
+                        default_towers: int = training.N_TOWERS) -> tuple[str, Evaluation, Path]:
+    """Returns the last checkpoint's prefix, its errors on the test set, and the folder with them and the pictures."""
+    settings = settings_from(flags)
+    checkpoint_dir = writable_folder("--checkpoint_dir", flags.checkpoint_dir / data_set.results_subdir)
     figures_dir = figures_folder(flags, data_set)
-    with files.sole_writer(checkpoint_dir):
-        files.tidy(checkpoint_dir)
-        if flags.restart and (earlier := saving.set_aside(checkpoint_dir)):
+    with lock_dir(checkpoint_dir):
+        remove_stale(checkpoint_dir)
+        if flags.restart and (earlier := archive_run(checkpoint_dir)):
             print(f"the earlier run is now in {earlier}")
-        print(f"{data_set.title or data_set.name}: {len(data_set.train.digits)} images to train on, "
-              f"{len(data_set.test.digits)} to test on")
-        prefix, history = training.train(
+        print(f"{data_set.title or data_set.name}: {len(data_set.train.digits)} training images, "
+              f"{len(data_set.test.digits)} test images")
+        prefix, history = train(
             data_set.train.pixels, data_set.sha256, settings, checkpoint_dir,
-            at_checkpoint=lambda prefix: draw_results(prefix, data_set, flags, figures_dir),
-            n_towers=n_towers(flags, here), here=here, histograms=flags.histograms)
+            on_checkpoint=lambda prefix: draw_results(prefix, data_set, flags, figures_dir),
+            n_towers=n_towers(flags, default_towers), histograms=flags.histograms)
 
     errors = evaluation.evaluate(prefix, data_set.test.images, data_set.test.digits, flags.seed, noisy=flags.add_noise)
-    write(figures_dir, {
+    write_files(figures_dir, {
         "model.png": plot.png(plot.schematic(data_set.train.pixels.shape[1], settings.n_hidden_encoder, settings.n_z,
                                              settings.n_hidden_decoder, settings.keep_prob, data_set.title)),
         "training_curve.png": plot.png(plot.training_curve(history, data_set.title)),
-        "run.json": report.as_json(flags, data_set, test=dataclasses.asdict(errors), training=history).encode()})
+        "run.json": report.as_json(flags, data_set, test=report.fields(errors), training=history).encode()})
     return prefix, errors, figures_dir
 
 
+def summary(flags: argparse.Namespace, data_set: DataSet, prefix: str, errors: Evaluation, figures_dir: Path) -> str:
+    """What a training prints at its end."""
+    return (f"{report.errors(describe_images(data_set, data_set.test, flags.add_noise), errors)}\n"
+            f"The checkpoint is {prefix}; the pictures and run.json are in {figures_dir}")
+
+
 def sweep(flags: argparse.Namespace) -> str:
-    """Networks that differ in n_z, trained one after the other; their errors in a table, their pictures on a sheet."""
+    """Train networks that differ in n_z, one after the other; their errors in a table, their results in a picture."""
     data_set = load_data(flags)
-    place = writable_folder("--figures_dir", flags.figures_dir / "sweep" / data_set.stand_in)
+    figures_dir = writable_folder("--figures_dir", flags.figures_dir / "sweep" / data_set.results_subdir)
     prefixes, errors = {}, {}
     for n_z in flags.n_z:
         print(f"n_z = {n_z}", flush=True)
-        of_one = vars(flags) | {"n_z": n_z, "checkpoint_dir": flags.checkpoint_dir / "sweep" / f"n_z-{n_z}",
-                                "figures_dir": flags.figures_dir / "sweep" / f"n_z-{n_z}"}
-        prefixes[n_z], errors[n_z], _ = train_and_test(argparse.Namespace(**of_one), data_set)
+        run_flags = vars(flags) | {"n_z": n_z, "checkpoint_dir": flags.checkpoint_dir / "sweep" / f"n_z-{n_z}",
+                                   "figures_dir": flags.figures_dir / "sweep" / f"n_z-{n_z}"}
+        prefixes[n_z], errors[n_z], _ = train_evaluate_draw(argparse.Namespace(**run_flags), data_set, training.train)
     named = {f"n_z = {n_z}": prefix for n_z, prefix in prefixes.items()}
-    record = report.as_json(flags, data_set, sweep={n_z: dataclasses.asdict(found) for n_z, found in errors.items()})
-    write(place, pictures.of_sweep(named, data_set, flags.seed, flags.add_noise) | {"sweep.json": record.encode()})
-    return (f"{report.sweep(named_images(data_set, data_set.test, flags.add_noise), errors)}\n"
-            f"The sheet and sweep.json are in {place}")
+    record = report.as_json(flags, data_set, sweep={n_z: report.fields(found) for n_z, found in errors.items()})
+    write_files(figures_dir, pictures.of_sweep(named, data_set, flags.seed, flags.add_noise)
+                | {"sweep.json": record.encode()})
+    return (f"{report.sweep(describe_images(data_set, data_set.test, flags.add_noise), errors)}\n"
+            f"The picture and sweep.json are in {figures_dir}")
 
 
-def settings_of(flags: argparse.Namespace) -> Settings:
-    """What determines the run."""
+def train_in_cluster(flags: argparse.Namespace, cluster: Cluster) -> str:
+    """This process's part of a cluster's training. The chief evaluates and draws too."""
+    if cluster.task in cluster.parameter_servers:
+        print(f"{cluster.task} of a cluster, at {cluster.addresses[cluster.task]}", flush=True)
+        if pending := server.serve(cluster, training.session_config(n_towers(flags, 1))):
+            raise Stopped(pending[0])
+        return f"{cluster.task}: all replicas have finished"
+
+    data_set = load_data(flags)
+    print(report.describe_replica(cluster, flags.batch_size))
+    train_replica = functools.partial(replica.train, cluster=cluster)
+    if cluster.is_chief:
+        prefix, errors, figures_dir = train_evaluate_draw(flags, data_set, train_replica, default_towers=1)
+        return summary(flags, data_set, prefix, errors, figures_dir)
+    train_replica(data_set.train.pixels, data_set.sha256, settings_from(flags), flags.checkpoint_dir,
+                  n_towers=n_towers(flags, 1))
+    return f"{cluster.task}: finished"
+
+
+def settings_from(flags: argparse.Namespace) -> Settings:
+    """The flags that determine the run."""
     return Settings(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Settings)})
 
 
-def n_towers(flags: argparse.Namespace, here: cluster.Cluster | None) -> int:
-    """How many parts of a batch are worked on side by side."""
-    return flags.towers or len(tf.config.list_physical_devices("GPU")) or (1 if here else training.N_TOWERS)
-
-
-COMMANDS: dict[str, Callable[[argparse.Namespace], str]] = {
-    TRAIN: train_test_draw, SWEEP: sweep, **commands.COMMANDS}
-
-
-if __name__ == "__main__":
-    local_cluster.end_with_parent()
-    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")        # a name that cannot be shown must not end a run
-    sys.exit(main())
+def n_towers(flags: argparse.Namespace, default: int) -> int:
+    """The number of data-parallel splits of each batch."""
+    return flags.towers or len(tf.config.list_physical_devices("GPU")) or default

@@ -1,19 +1,15 @@
 """Data are read right or refused in one line that names the file, what was expected and what was found."""
 
-import contextlib
-import dataclasses
-import functools
 import gzip
 import hashlib
-import http.server
-import socket
-import threading
 import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.conftest import write_idx
+from tests.helpers import assert_one_line, damaged, many, write_idx
 from vae_graph import data
 
 
@@ -29,7 +25,8 @@ class TestReadIdx:
         pytest.param(b"<!doctype html><title>moved</title>", "expected a gzip file, found .*<!", id="HTML"),
         pytest.param(b"", "expected an IDX header of 8 bytes, found 0", id="empty"),
         pytest.param(gzip.compress(b"\0\0\x08\1\0"), "expected an IDX header of 8 bytes, found 5", id="half a header"),
-        pytest.param(gzip.compress(b"\0\0\x08\1\0\0\0\2\7\7")[:-9], "expected a whole gzip file", id="truncated gzip"),
+        pytest.param(gzip.compress(b"\0\0\x08\1\0\0\0\2\7\7")[:-9], "expected a complete gzip file",
+                     id="truncated gzip"),
         pytest.param(gzip.compress(b"\0\0\x08\1\0\0\0\2\7\7")[:-8] + bytes(8), "expected a gzip file, found CRC",
                      id="flipped bytes"),
         pytest.param(gzip.compress(b"\0\0\x08\1\0\0\0\2\7"), "expected 2 items of 1 bytes .*, found only 1 bytes",
@@ -101,124 +98,6 @@ def test_where_the_data_are_looked_for(monkeypatch, data_dir, environment, folde
     assert str(data.data_folder(data_dir)) == folder
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@contextlib.contextmanager
-def mirror(folder):
-    """A web server on this machine that offers the files of `folder`."""
-    with http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-@pytest.fixture
-def small_mnist(idx_folder, monkeypatch):
-    """`idx_folder` with its own digests in MNIST's place, so that it is what a mirror should give."""
-    names = ("TRAIN_IMAGES", "TRAIN_LABELS", "TEST_IMAGES", "TEST_LABELS")
-    for name in names:
-        file = getattr(data, name)
-        _, digest = data.read_idx(idx_folder / file.name, file.item_shape)
-        monkeypatch.setattr(data, name, dataclasses.replace(file, sha256=digest))
-    monkeypatch.setattr(data, "FILES", tuple(getattr(data, name) for name in names))
-    return idx_folder
-
-
-class TestDownload:
-    def test_a_mirror_that_gives_html_is_passed_over(self, small_mnist, tmp_path, capsys):
-        portal = tmp_path / "portal"
-        portal.mkdir()
-        for file in data.FILES:
-            (portal / file.name).write_text("<!doctype html><title>log in</title>")
-        folder = tmp_path / "new" / "data"
-        with mirror(portal) as bad, mirror(small_mnist) as good:
-            data_set = data.mnist(folder, mirrors=[bad, good])
-        np.testing.assert_array_equal(data_set.test.images, data.other(small_mnist).test.images)
-        assert sorted(path.name for path in folder.iterdir()) == sorted(file.name for file in data.FILES)
-        assert "\b" not in capsys.readouterr().out
-
-    def test_only_what_is_missing_is_fetched(self, small_mnist, tmp_path):
-        folder = tmp_path / "data"
-        with mirror(small_mnist) as good:
-            data.mnist(folder, mirrors=[good])
-            (folder / data.TEST_LABELS.name).unlink()
-            before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-            data.mnist(folder, mirrors=[good])
-        assert {path: path.stat().st_mtime_ns for path in before} == before
-
-    def test_what_one_mirror_gave_is_not_asked_of_the_next(self, small_mnist, tmp_path):
-        first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "data"
-        for mirror_folder, files in ((first, data.FILES[:2]), (second, data.FILES[2:])):
-            mirror_folder.mkdir()
-            for file in files:
-                (mirror_folder / file.name).write_bytes((small_mnist / file.name).read_bytes())
-        with mirror(first) as gives_two, mirror(second) as gives_the_others:
-            data.mnist(folder, mirrors=[gives_two, gives_the_others])
-        assert len(list(folder.iterdir())) == 4
-
-    def test_another_data_set_is_not_taken_from_a_mirror(self, small_mnist, tmp_path, monkeypatch):
-        monkeypatch.setattr(data, "FILES", tuple(dataclasses.replace(file, sha256="0" * 64) for file in data.FILES))
-        with mirror(small_mnist) as wrong, pytest.raises(data.MnistUnavailable, match="which is not MNIST's"):
-            data.mnist(tmp_path / "data", mirrors=[wrong])
-        assert list((tmp_path / "data").iterdir()) == []
-
-    def test_no_mirror_gives_it(self, small_mnist, tmp_path):
-        with mirror(tmp_path / "nothing") as empty, pytest.raises(data.MnistUnavailable, match="404"):
-            data.mnist(tmp_path / "data", mirrors=[empty])
-        assert list((tmp_path / "data").iterdir()) == []
-
-    def test_a_silent_mirror_is_given_up(self, small_mnist, tmp_path, monkeypatch):
-        monkeypatch.setattr(data, "ANSWER_TIMEOUT", 0.3)
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            start = time.monotonic()
-            with pytest.raises(data.MnistUnavailable, match=r"no answer in 0.3 s|timed out"):
-                data.mnist(tmp_path / "data", mirrors=[f"http://127.0.0.1:{silent.getsockname()[1]}/"])
-            assert time.monotonic() - start < 3
-
-    def test_a_mirror_whose_name_is_looked_up_for_ever_is_given_up(self, small_mnist, tmp_path, monkeypatch):
-        released = threading.Event()
-        monkeypatch.setattr(data, "ANSWER_TIMEOUT", 0.3)
-        monkeypatch.setattr(data.urllib.request, "urlopen", lambda *args, **kwargs: released.wait(30))
-        start = time.monotonic()
-        with pytest.raises(data.MnistUnavailable, match=r"no answer in 0\.3 s"):
-            data.mnist(tmp_path / "data", mirrors=["http://localhost/"])
-        assert time.monotonic() - start < 3
-        released.set()
-
-    def test_a_mirror_that_stalls_is_given_up(self, small_mnist, tmp_path, monkeypatch):
-        class Stalling(QuietHandler):
-            def do_GET(self):
-                self.send_response(200)
-                self.send_header("Content-Length", "1000")
-                self.end_headers()
-                self.wfile.write(b"x")
-                released.wait()
-
-        released = threading.Event()
-        monkeypatch.setattr(data, "STALL_TIMEOUT", 0.3)
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            start = time.monotonic()
-            with pytest.raises(data.MnistUnavailable, match="timed out"):
-                data.mnist(tmp_path / "data", mirrors=[f"http://127.0.0.1:{server.server_port}/"])
-            assert time.monotonic() - start < 5
-            released.set()
-            server.shutdown()
-        assert socket.getdefaulttimeout() is None
-
-    def test_failing_mirrors_are_given_up_within_15_seconds(self):
-        assert data.ANSWER_TIMEOUT + data.STALL_TIMEOUT <= 15
-
-    def test_a_folder_that_cannot_be_made(self, tmp_path):
-        (tmp_path / "file").touch()
-        with pytest.raises(data.MnistUnavailable, match="found no folder to download into: Not a directory"):
-            data.mnist(tmp_path / "file" / "data")
-
-
 class TestRenderedDigits:
     def test_same_seed_same_bytes(self):
         sets = [data.rendered_digits(seed, n_train=24, n_test=6) for seed in (5, 5, 6)]
@@ -252,3 +131,51 @@ class TestRenderedDigits:
         assert time.process_time() - start < 5
         assert len(data_set.train.images) + len(data_set.validation.images) == 12_000
         assert len(data_set.test.images) == 2_000
+
+
+IMAGES = np.array([0x0803, 2, 28, 28], ">u4").tobytes() + bytes(range(256)) * 6 + bytes(32)
+
+
+class TestIdxFiles:
+    def check(self, path, content):
+        path.write_bytes(content)
+        try:
+            items, digest = data.read_idx(path, (28, 28))
+        except data.DataError as error:
+            assert_one_line(error, f"{path}: expected ")
+            return
+        inner = gzip.decompress(content)
+        assert digest == hashlib.sha256(inner).hexdigest()
+        assert items.tobytes() == inner[16:]
+
+    @many
+    @given(st.binary(max_size=200))
+    def test_any_bytes(self, tmp_path, content):
+        self.check(tmp_path / "file", content)
+
+    @many
+    @given(st.one_of(st.binary(max_size=200), damaged(IMAGES)))
+    def test_any_bytes_inside_a_gzip_file(self, tmp_path, content):
+        self.check(tmp_path / "file", gzip.compress(content, 1))
+
+    @many
+    @given(damaged(gzip.compress(IMAGES)))
+    def test_a_damaged_gzip_file(self, tmp_path, content):
+        self.check(tmp_path / "file", content)
+
+    @pytest.mark.parametrize("count", [data.MAX_ITEMS + 1, 2**32 - 1])
+    def test_a_header_that_claims_too_much_is_refused_at_once(self, tmp_path, count):
+        path = tmp_path / "file"
+        path.write_bytes(gzip.compress(np.array([0x0803, count, 28, 28], ">u4").tobytes() + bytes(1000)))
+        with pytest.raises(data.DataError, match=f"expected 1 to {data.MAX_ITEMS} items, found a header .* {count}$"):
+            data.read_idx(path, (28, 28))
+
+    def test_a_gzip_bomb_takes_no_more_memory_than_its_header_says(self, tmp_path):
+        """100 MB of zeros in 100 kB, of which the header announces two images."""
+        resource = pytest.importorskip("resource", reason="Windows tells no peak of memory")
+        path = tmp_path / "bomb"
+        path.write_bytes(gzip.compress(IMAGES[:16] + bytes(100_000_000), 1))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(data.DataError, match=r"expected 2 items of 784 bytes as its header says, found more$"):
+            data.read_idx(path, (28, 28))
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000

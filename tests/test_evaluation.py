@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tests.conftest import write_checkpoint
+from tests.helpers import write_checkpoint
 from tests.numpy_network import PREFIX, decode, encode, weights_of
 from vae_graph import checkpoints, evaluation
 
@@ -18,14 +18,14 @@ def weights():
 def test_errors_are_the_means_over_images_and_draws(digits, weights, monkeypatch):
     monkeypatch.setattr(evaluation, "BATCH_SIZE", 25)          # 60 images: two full batches and a smaller one
     X = digits.test.images
-    errors = evaluation.evaluate(PREFIX, X, digits.test.digits, seed=0, draws=200)
+    errors = evaluation.evaluate(PREFIX, X, digits.test.digits, seed=0, draws=100)
 
     mean, std = encode(weights, X)
     regularization = 0.5 * (1 - np.log(std**2 + 1e-8) + mean**2 + std**2).sum(1).mean()
-    z = mean + std * np.random.default_rng(0).normal(size=(200, *mean.shape))
+    z = mean + std * np.random.default_rng(0).normal(size=(100, *mean.shape))
     X_out = decode(weights, z)
     recon = -(X * np.log(X_out) + (1 - X) * np.log(1 - X_out)).sum(2).mean(1)
-    standard_error = recon.std() / np.sqrt(200)
+    standard_error = recon.std() / np.sqrt(100)
 
     assert errors.Regularization_error == pytest.approx(regularization, rel=1e-5)
     assert errors.Recon_error == pytest.approx(recon.mean(), abs=5 * standard_error)
@@ -40,7 +40,7 @@ def test_the_seed_is_the_only_randomness(digits):
 
 
 def test_a_missing_checkpoint_is_named(digits, tmp_path):
-    with pytest.raises(checkpoints.CheckpointError, match=r"parameter7.ckpt: expected a whole checkpoint"):
+    with pytest.raises(checkpoints.CheckpointError, match=r"parameter7.ckpt: expected a valid checkpoint"):
         evaluation.evaluate(str(tmp_path / "parameter7.ckpt"), digits.test.images, digits.test.digits)
 
 
@@ -93,7 +93,7 @@ def test_the_memory_of_the_bound_does_not_grow_with_its_samples(digits):
 
 def test_active_units_are_those_whose_means_the_images_move():
     mean = np.random.default_rng(0).standard_normal((1000, 4)) * np.sqrt([2, 0.02, 0.005, 0]) + 3
-    found = evaluation.summary(evaluation.Measurements(mean, np.ones((2, 1000)), np.ones(1000), None, 0),
+    found = evaluation.summarize(evaluation.Measurements(mean, np.ones((2, 1000)), np.ones(1000), None, 0),
                                np.zeros(1000, int))
     assert (found.active_units, found.n_z) == (2, 4)
 
@@ -101,7 +101,7 @@ def test_active_units_are_those_whose_means_the_images_move():
 def test_each_digit_has_the_means_of_its_own_images():
     recon = np.array([[1.0, 2.0, 6.0], [3.0, 2.0, 8.0]])
     measurements = evaluation.Measurements(np.zeros((3, 2)), recon, np.array([4.0, 5.0, 6.0]), np.arange(3.0), 9)
-    found = evaluation.summary(measurements, np.array([7, 1, 7]))
+    found = evaluation.summarize(measurements, np.array([7, 1, 7]))
     assert found.per_digit == {
         1: {"images": 1, "Recon_error": 2, "Regularization_error": 5, "ELBO": 7, "true_negative_ELBO": 5, "KL": 3,
             "negative_IWAE_bound": 1},
@@ -112,7 +112,7 @@ def test_each_digit_has_the_means_of_its_own_images():
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(checkpoints.CheckpointError, match="the data's 100 pixels an image, found one for 784"):
+    with pytest.raises(checkpoints.CheckpointError, match="the data's 100 pixels per image, found one for 784"):
         evaluation.measure(PREFIX, np.zeros((3, 100), np.float32), seed=0)
 
 

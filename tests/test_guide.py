@@ -10,7 +10,9 @@ import pytest
 import tensorflow
 import tensorflow.compat.v1 as tf
 
-from tests.conftest import ROOT
+from tests.helpers import (
+    ROOT,
+)
 from vae_graph import data
 
 GUIDE = (ROOT / "vae_graph" / "README.md").read_text(encoding="utf-8")
@@ -59,7 +61,8 @@ def test_what_is_to_be_called_is_there(column, module):
 
 def test_the_numbers_are_those_of_the_reference_run():
     """Those of comparison.json, whose second checkpoint is this run's."""
-    found = json.loads((ROOT / "figures" / "comparison" / "comparison.json").read_text())["comparison"]["evaluation_b"]
+    path = ROOT / "figures" / "reference" / "comparison" / "comparison.json"
+    found = json.loads(path.read_text())["comparison"]["evaluation_b"]
     rows = dict(re.findall(r"^\| `([\w ]+)` \|.*\| ([\d.]+) \|$", GUIDE, re.MULTILINE))
     assert {name.replace(" ", "_"): float(value) for name, value in rows.items()} == {
         name: round(found[name], 2) for name in ("Recon_error", "Regularization_error", "ELBO", "true_negative_ELBO",

@@ -199,7 +199,6 @@ after = tf.executing_eagerly(), tf.compat.v1.resource_variables_enabled(), tf.co
 assert before == after, (before, after)
 assert tf.compat.v1.get_default_graph() is graph and not graph.get_operations()
 """
-
 CALLER = """
 import tensorflow.compat.v1 as tf
 from vae_graph import *
@@ -214,8 +213,7 @@ with tf.Graph().as_default(), tf.Session() as session:
 
 
 @pytest.mark.parametrize("script", [
-    pytest.param(GLOBAL_STATE, id="import changes no global state"),
-    pytest.param(CALLER.format(preamble=""), id="v2 behaviour"),
+    pytest.param(GLOBAL_STATE + CALLER.format(preamble=""), id="import changes no global state; v2 behaviour"),
     pytest.param(CALLER.format(preamble="tf.disable_v2_behavior()"), id="v1 behaviour"),
 ])
 def test_in_a_callers_process(script):

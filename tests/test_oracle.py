@@ -1,14 +1,15 @@
 """The same 20 training steps as real TensorFlow 1.4.0 took, with its noise fed: see tests/README.md."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from tests.helpers import ORACLE_DIR
 from vae_graph import checkpoints, training
+from vae_graph.settings import Settings
+from vae_graph.training_graph import training_graph
 
-ORACLE_DIR = Path(__file__).parent / "legacy-oracle" / "tf-1.4.0"
 HIDDEN_LAYERS = ("encoder_hidden_1", "encoder_hidden_2", "decoder_hidden_1", "decoder_hidden_2")
 
 
@@ -18,19 +19,19 @@ def oracle():
         return dict(arrays)
 
 
-@pytest.fixture(scope="module", params=[(1, 1), (training.STEPS_A_RUN, training.N_TOWERS), (3, 2)],
+@pytest.fixture(scope="module", params=[(1, 1), (training.STEPS_PER_RUN, training.N_TOWERS), (3, 2)],
                 ids=lambda shape: "{} steps a run in {} towers".format(*shape))
 def repeated(oracle, request):
     """The losses of the 20 steps, all variables after them, and the evaluation, computed here."""
     n_steps, n_towers = request.param
-    settings = training.Settings(
+    settings = Settings(
         n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, batch_size=8,
         learning_rate=float(oracle["learning_rate"]), decay_rate=float(oracle["decay_rate"]),
         decay_step=int(oracle["decay_step"]))
     shares = np.cumsum([0, *(len(part) for part in np.array_split(np.arange(8), n_towers))])
     losses = []
     with tf.Graph().as_default() as tf_graph, tf.Session() as session:
-        graph = training.training_graph(784, settings, n_steps, n_towers)
+        graph = training_graph(784, settings, n_steps, n_towers)
         tf.train.Saver().restore(session, str(ORACLE_DIR / "parameter0.ckpt"))
 
         def feed(first, steps, keep_prob):

@@ -1,10 +1,126 @@
-"""Each picture of a checkpoint is given what it is to show."""
+"""The pictures of a trained model, checked on a checkpoint of TensorFlow 1.4.0."""
+
 
 import numpy as np
 import pytest
 
-from tests.numpy_network import PREFIX
-from vae_graph import pictures, results
+from tests.numpy_network import PREFIX, decode, encode, weights_of
+from vae_graph import checkpoints, evaluation, pictures, training
+from vae_graph.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return weights_of()
+
+
+def test_manifold_goes_right_with_z1_and_up_with_z2(digits, weights):
+    manifold = pictures.training_results(PREFIX, digits.test.images, seed=0).manifolds["linear"]
+    assert manifold.shape == (20, 20, 784)
+    for row, column, z in ((0, 0, (-2, 2)), (0, -1, (2, 2)), (-1, 0, (-2, -2)), (-2, -1, (2, -2 + 4 / 19))):
+        np.testing.assert_allclose(manifold[row, column], decode(weights, np.array([z]))[0], atol=1e-5)
+
+
+def test_the_gaussian_grid_has_equal_shares_of_the_prior(digits, weights):
+    found = pictures.training_results(PREFIX, digits.test.images, seed=0, grids=["linear", "gaussian"])
+    assert [*found.manifolds] == ["linear", "gaussian"]
+    manifold, grid = found.manifolds["gaussian"], pictures.GRIDS["gaussian"]
+    np.testing.assert_allclose(grid, -grid[::-1], atol=1e-12)
+    np.testing.assert_allclose(grid[[10, 15, 19]], [0.062707, 0.755415, 1.959964], atol=1e-6)     # from a table
+    draws = np.sort(np.random.default_rng(0).standard_normal(100_000))
+    shares = np.diff(np.searchsorted(draws, grid)) / len(draws)
+    np.testing.assert_allclose(shares, 1 / 20, atol=0.005)
+    for row, column, z in ((0, 0, (grid[0], grid[-1])), (-3, 5, (grid[5], grid[2]))):
+        np.testing.assert_allclose(manifold[row, column], decode(weights, np.array([z]))[0], atol=1e-5)
+
+
+def test_codes_are_samples_and_images_their_reconstructions(digits, weights):
+    X = digits.test.images
+    found = pictures.training_results(PREFIX, X, seed=0)
+    mean, std = encode(weights, X)
+    eps = (found.codes - mean) / std
+    assert 0.7 < eps.std() < 1.3
+    assert found.reconstructions.shape == (5, 784)
+    np.testing.assert_allclose(found.reconstructions, decode(weights, found.codes[:5]), atol=1e-5)
+    assert found.axis_names == ("z1", "z2")
+    assert found.plane == ""
+
+
+class TestLatentPlane:
+    def test_two_dimensions_are_shown_as_they_are(self):
+        origin, axes = pictures.latent_plane(np.random.default_rng(0).normal(size=(9, 2)))
+        np.testing.assert_array_equal(origin, [0, 0])
+        np.testing.assert_array_equal(axes, np.eye(2))
+
+    def test_more_are_shown_by_their_principal_components(self):
+        random = np.random.default_rng(0)
+        directions = np.linalg.qr(random.normal(size=(5, 5)))[0]
+        codes = 3 + random.normal(size=(2000, 5)) * [0.1, 4, 0.1, 2, 0.1] @ directions
+        origin, axes = pictures.latent_plane(codes)
+        np.testing.assert_allclose(origin, codes.mean(0))
+        np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-9)
+        np.testing.assert_allclose(np.abs((axes * directions[[1, 3]]).sum(1)), 1, atol=1e-2)
+        np.testing.assert_array_equal(pictures.latent_plane(codes[::-1])[1].round(6), axes.round(6))
+        assert (np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1) > 0).all()
+
+    def test_one_dimension_has_no_second_axis(self):
+        _, axes = pictures.latent_plane(np.random.default_rng(0).normal(size=(9, 1)))
+        np.testing.assert_array_equal(axes, [[1], [0]])
+
+
+@pytest.mark.parametrize("n_z", [1, 3])
+def test_pictures_of_other_latent_sizes(digits, tmp_path, n_z):
+    settings = Settings(n_hidden_encoder=8, n_z=n_z, n_hidden_decoder=8, num_epoch=1, batch_size=50)
+    prefix, _ = training.train(digits.train.pixels, digits.sha256, settings, tmp_path)
+    found = pictures.training_results(prefix, digits.test.images, seed=0)
+    assert found.codes.shape == (60, 2)
+    assert found.manifolds["linear"].shape == (20, 20, 784)
+    assert found.axis_names == ("principal component 1", "principal component 2")
+    assert found.plane == f"the plane of the first two principal components of z, n_z = {n_z}"
+
+
+def test_samples_are_decoded_draws_from_the_prior(weights, monkeypatch):
+    noise = np.random.default_rng(4).standard_normal((30, 2))
+    np.testing.assert_allclose(pictures.samples(PREFIX, 30, seed=4), decode(weights, noise), atol=1e-5)
+    assert not np.array_equal(pictures.samples(PREFIX, 30, seed=5), pictures.samples(PREFIX, 30, seed=4))
+
+
+def test_means_are_where_the_encoder_places_the_images(digits, weights, monkeypatch):
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 25)
+    X = digits.test.images
+    np.testing.assert_allclose(pictures.means(PREFIX, X), encode(weights, X)[0], atol=1e-5)
+
+
+def test_a_walk_is_straight_and_in_equal_steps(digits, weights):
+    pair = digits.test.images[[3, 8]]
+    start, end = encode(weights, pair)[0]
+    on_the_way = np.stack([start + (end - start) * share for share in (0, 0.25, 0.5, 0.75, 1)])
+    np.testing.assert_allclose(pictures.walk(PREFIX, pair, 5), decode(weights, on_the_way), atol=1e-5)
+
+
+def test_a_noisy_image_is_seen_and_a_restored_one_returned(digits, weights):
+    X = digits.test.images[:20]
+    seen, restored = pictures.reconstructions(PREFIX, X, seed=0, noisy=True)
+    assert 0.2 < (seen == X).mean() < 0.6
+    np.testing.assert_array_equal(pictures.reconstructions(PREFIX, X, seed=0)[0], X)
+
+    # Of what was seen, not of the clean images, the latent codes are samples: their means over many agree.
+    many, clean = np.repeat(X[:1], 3000, 0), encode(weights, X[:1])[0]
+    with evaluation.restored(PREFIX, 0, noisy=True) as model:
+        seen, z = model.session.run([model.X_noisy, model.z], {model.X: many})
+    mean, std = encode(weights, seen)
+    np.testing.assert_allclose(((z - mean) / std).mean(0), 0, atol=0.1)
+    assert np.abs(mean.mean(0) - clean).max() > 0.1
+    assert restored.shape == X.shape
+
+
+@pytest.mark.parametrize("function", [
+    lambda images: pictures.training_results(PREFIX, images, seed=0), lambda images: pictures.means(PREFIX, images),
+    lambda images: pictures.reconstructions(PREFIX, images, seed=0),
+    lambda images: pictures.walk(PREFIX, images[:2], 3)])
+def test_images_of_another_size_are_refused(function):
+    with pytest.raises(checkpoints.CheckpointError, match="the data's 100 pixels per image, found one for 784"):
+        function(np.zeros((3, 100), np.float32))
 
 
 @pytest.fixture
@@ -21,7 +137,7 @@ def drawn(monkeypatch):
 
         return draw
 
-    for name in ("reconstruction", "latent", "manifold", "strips", "canvas", "gif"):
+    for name in ("reconstruction", "latent", "manifold", "image_rows", "canvas", "gif"):
         monkeypatch.setattr(pictures.plot, name, noted(name))
     return calls
 
@@ -29,7 +145,7 @@ def drawn(monkeypatch):
 def test_the_manifold_stands_in_z_and_in_probabilities(digits, drawn):
     assert {*pictures.of_training(PREFIX, digits, 0, gaussian_grid=True)} == {
         "result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "manifold_gaussian.png"}
-    found = results.of_training(PREFIX, digits.test.images, 0, ["linear", "gaussian"])
+    found = pictures.training_results(PREFIX, digits.test.images, 0, ["linear", "gaussian"])
     for (shown, ends, *_), name, expected in zip(drawn["manifold"], ("linear", "gaussian"), ((-2, 2), (0.025, 0.975)),
                                                  strict=True):
         np.testing.assert_array_equal(shown, found.manifolds[name])
@@ -38,8 +154,8 @@ def test_the_manifold_stands_in_z_and_in_probabilities(digits, drawn):
 
 def test_the_noisy_stand_between_the_original_and_the_restored(digits, drawn):
     assert "denoising.png" in pictures.of_training(PREFIX, digits, 5, noisy=True)
-    [(rows, title)] = drawn["strips"]
-    seen, restored = results.reconstructions(PREFIX, digits.test.images[:10], 5, noisy=True)
+    [(rows, title)] = drawn["image_rows"]
+    seen, restored = pictures.reconstructions(PREFIX, digits.test.images[:10], 5, noisy=True)
     expected = {"original": digits.test.images[:10], "noisy": seen, "restored": restored}
     assert [*rows] == [*expected]
     for name, images in expected.items():
@@ -49,10 +165,10 @@ def test_the_noisy_stand_between_the_original_and_the_restored(digits, drawn):
 
 def test_a_walk_stands_between_its_ends(digits, drawn):
     pictures.of_walk(PREFIX, digits, (8, 3), 6)
-    [(rows, heads, title)] = drawn["strips"]
+    [(rows, heads, title)] = drawn["image_rows"]
     start, way, end = rows[""]
     np.testing.assert_array_equal([start[0], end[0]], digits.test.images[[8, 3]])
-    np.testing.assert_array_equal(way, results.walk(PREFIX, digits.test.images[[8, 3]], 6))
+    np.testing.assert_array_equal(way, pictures.walk(PREFIX, digits.test.images[[8, 3]], 6))
     np.testing.assert_array_equal(drawn["gif"][0][0], way)
     assert [head.split()[-1] for head in heads] == ["8", "way", "3"]
     assert title == "rendered digits (not MNIST)"
@@ -61,11 +177,11 @@ def test_a_walk_stands_between_its_ends(digits, drawn):
 def test_a_sheet_has_the_test_images_and_a_row_for_each_network(digits, drawn):
     before = PREFIX.replace("20", "0")
     pictures.of_sweep({"a": PREFIX, "b": before}, digits, 2)
-    [(rows, *_)] = drawn["strips"]
+    [(rows, *_)] = drawn["image_rows"]
     assert [*rows] == ["test images", "a", "b"]
     images = digits.test.images[:10]
     np.testing.assert_array_equal(rows["test images"][0], images)
     assert len(rows["test images"][1]) == 0
     for name, prefix in (("a", PREFIX), ("b", before)):
-        np.testing.assert_array_equal(rows[name][0], results.reconstructions(prefix, images, 2)[1])
-        np.testing.assert_array_equal(rows[name][1], results.samples(prefix, 10, 2))
+        np.testing.assert_array_equal(rows[name][0], pictures.reconstructions(prefix, images, 2)[1])
+        np.testing.assert_array_equal(rows[name][1], pictures.samples(prefix, 10, 2))

@@ -15,15 +15,15 @@ CODES = RANDOM.normal(size=(30, 2))
 DIGITS = np.arange(30) % 10
 MANIFOLD = RANDOM.uniform(0, 1, (20, 20, 784))
 ERRORS = {"epoch": [0, 1], "Recon_error": [5.0, 4.0], "Regularization_error": [1.0, 2.0], "ELBO": [6.0, 6.0]}
-SIDES = [plot.Side("A: old", IMAGES, CODES, MANIFOLD),
-         plot.Side("B: new", 1 - IMAGES, -CODES, 1 - MANIFOLD, ("p", "q"))]
+SIDES = [plot.ModelPanel("A: old", IMAGES, CODES, MANIFOLD),
+         plot.ModelPanel("B: new", 1 - IMAGES, -CODES, 1 - MANIFOLD, ("p", "q"))]
 PICTURES = {
     "reconstruction": (lambda title: plot.reconstruction(IMAGES, IMAGES[::-1], title), (800, 1200)),
     "latent": (lambda title: plot.latent(CODES, DIGITS, title=title), (800, 600)),
     "manifold": (lambda title: plot.manifold(MANIFOLD, (-2, 2), title=title), (800, 800)),
     "comparison": (lambda title: plot.comparison(SIDES, IMAGES, DIGITS, (-2, 2), title), (1300, 1450)),
-    "strips": (lambda title: plot.strips({"a": [IMAGES, IMAGES[:2]], "b": [IMAGES, IMAGES[:0]]}, ("x", "y"), title),
-               (580, 181)),
+    "image_rows": (lambda title: plot.image_rows(
+        {"a": [IMAGES, IMAGES[:2]], "b": [IMAGES, IMAGES[:0]]}, ("x", "y"), title), (580, 181)),
     "canvas": (lambda title: plot.canvas(IMAGES, title), None),
     "schematic": (lambda title: plot.schematic(784, 500, 2, 500, 0.6, title), (1400, 450)),
     "training_curve": (lambda title: plot.training_curve(ERRORS, title), (800, 600)),
@@ -97,7 +97,7 @@ def test_a_models_name_stands_as_it_is_given():
 
 
 def test_strips_keep_rows_columns_and_gaps():
-    figure = plot.strips({"seen": [IMAGES, IMAGES[:0]], "made": [1 - IMAGES, IMAGES[:2]]}, ("left", "right"))
+    figure = plot.image_rows({"seen": [IMAGES, IMAGES[:0]], "made": [1 - IMAGES, IMAGES[:2]]}, ("left", "right"))
     grid = np.array(figure.axes).reshape(2, 2)
     assert [[ax.get_ylabel(), ax.get_title()] for ax in grid.flat] == [
         ["seen", "left"], ["", "right"], ["made", ""], ["", ""]]

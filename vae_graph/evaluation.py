@@ -1,4 +1,4 @@
-"""The numbers of a trained model, from its checkpoint."""
+"""The metrics of a trained model, from its checkpoint."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,27 +11,27 @@ import tensorflow.compat.v1 as tf
 from vae_graph import checkpoints
 from vae_graph.model import Variational_autoencoder, add_noise, gaussian_encoder, log_likelihood, regularization
 
-BATCH_SIZE = 1_000               # images a run; bounds the memory
-ACTIVE_VARIANCE = 0.01           # variance over the images of a unit's mean, from which on it is active (Burda et al.)
+BATCH_SIZE = 1_000               # images per run; bounds the memory
+ACTIVE_VARIANCE = 0.01           # a unit is active if its mean has a larger variance over the images (Burda et al.)
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What a model makes of each of n images, in nats, dropout off."""
+    """A model's errors on each of n images, in nats, dropout off."""
 
     mean: np.ndarray                     # float64 [n, n_z], of q(z|X)
     Recon_error: np.ndarray              # float64 [draws, n]
     Regularization_error: np.ndarray     # float64 [n]; the same in every draw
-    negative_IWAE_bound: np.ndarray | None      # float64 [n]; None of no samples
+    negative_IWAE_bound: np.ndarray | None      # float64 [n]; None without samples
     iwae_samples: int
 
     def numbers(self) -> dict[str, np.ndarray]:
-        """The numbers of each image, float64 [n], means over the draws: the original's three, then the true ones."""
+        """The metrics of each image, float64 [n], means over the draws: the original's three, then the true ones."""
         n_z = self.mean.shape[1]
         recon, regularization = self.Recon_error.mean(0), self.Regularization_error
         numbers = {
             "Recon_error": recon, "Regularization_error": regularization, "ELBO": recon + regularization,
-            # What the +1 in the original's KL term adds is taken off.
+            # Without the n_z that the +1 in the original's KL term adds.
             "true_negative_ELBO": recon + regularization - n_z, "KL": regularization - n_z}
         if self.negative_IWAE_bound is not None:
             numbers["negative_IWAE_bound"] = self.negative_IWAE_bound
@@ -40,21 +40,21 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's numbers on a set of images: means over images and noise draws, in nats an image, dropout off."""
+    """A model's metrics on a set of images: means over images and noise draws, in nats per image, dropout off."""
 
     Recon_error: float
     Regularization_error: float
     ELBO: float                          # the original's name for the negative evidence lower bound, plus n_z
     ELBO_sd: float                       # standard deviation of ELBO, and of Recon_error, from draw to draw
-    true_negative_ELBO: float            # ELBO less n_z
-    KL: float                            # KL(q(z|X) || N(0, I)): Regularization_error less n_z
-    active_units: int                    # latent dimensions that the images move: see `ACTIVE_VARIANCE`
-    per_digit: dict[int, dict[str, float]]      # for each digit that is there: the number of images, and the means
+    true_negative_ELBO: float            # ELBO - n_z
+    KL: float                            # KL(q(z|X) || N(0, I)): Regularization_error - n_z
+    active_units: int                    # latent dimensions that depend on the image: see `ACTIVE_VARIANCE`
+    per_digit: dict[int, dict[str, float]]      # for each digit present: the number of images, and the means
     n_z: int
     n_images: int
     draws: int
     iwae_samples: int
-    negative_IWAE_bound: float | None = None    # None of no samples
+    negative_IWAE_bound: float | None = None    # None without samples
 
 
 class Model(NamedTuple):
@@ -62,7 +62,7 @@ class Model(NamedTuple):
 
     session: tf.Session
     X: tf.Tensor                     # float32 [batch, n_input]
-    X_noisy: tf.Tensor               # what the encoder sees of it; X itself where there is no noise
+    X_noisy: tf.Tensor               # the encoder's input; X itself without noise
     mean: tf.Tensor                  # float32 [batch, n_z]
     std: tf.Tensor                   # float32 [batch, n_z]
     z: tf.Tensor                     # float32 [batch, n_z]; may be fed
@@ -74,10 +74,10 @@ class Model(NamedTuple):
 
 @contextlib.contextmanager
 def restored(prefix: str, seed: int, noisy: bool = False) -> Iterator[Model]:
-    """The network of a checkpoint, dropout off, noise drawn from `seed`; its encoder sees noisy images or clean ones.
+    """The network of a checkpoint, dropout off, noise drawn from `seed`; its encoder sees noisy or clean images.
 
     Raises:
-        CheckpointError: the checkpoint is not whole, not of this network, or has NaN or infinity in it.
+        CheckpointError: the checkpoint is invalid, not of this network, or has NaN or infinity in it.
     """
     sizes, _ = checkpoints.read_network(prefix)
     with tf.Graph().as_default():
@@ -96,48 +96,48 @@ def restored(prefix: str, seed: int, noisy: bool = False) -> Iterator[Model]:
 
 def evaluate(prefix: str, images: np.ndarray, digits: np.ndarray, seed: int = 0, draws: int = 10,
              iwae_samples: int = 0, noisy: bool = False, verbose: bool = False) -> Evaluation:
-    """The numbers of a checkpoint on a set of images.
+    """The metrics of a checkpoint on a set of images.
 
     Args:
-        prefix: the checkpoint; the layers' sizes are read off it.
+        prefix: the checkpoint, which determines the layer sizes.
         images: float32 [n, n_input] in [0, 1].
         digits: int [n], their labels.
         seed: the one source of the noise.
-        draws: draws of the noise that the errors are means over.
-        iwae_samples: samples an image for the importance-weighted bound; 0 leaves it out.
-        noisy: let the encoder see noisy images; the errors stay those of the clean ones.
+        draws: number of noise draws to average over.
+        iwae_samples: samples per image for the importance-weighted bound; 0 omits it.
+        noisy: feed noisy images to the encoder; the errors are still measured on the clean ones.
         verbose: show a progress bar.
 
     Raises:
         CheckpointError: see `measure`.
     """
-    return summary(measure(prefix, images, seed, draws, iwae_samples, noisy, verbose), digits)
+    return summarize(measure(prefix, images, seed, draws, iwae_samples, noisy, verbose), digits)
 
 
 def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwae_samples: int = 0,
             noisy: bool = False, verbose: bool = False) -> Measurements:
-    """What `evaluate` takes the means of, image by image; its arguments are those of `evaluate`.
+    """The errors that `evaluate` averages, image by image; the arguments are those of `evaluate`.
 
     The importance-weighted bound of K samples is E[log 1/K sum_k p(X, z_k) / q(z_k|X)] (Burda, Grosse and
-    Salakhutdinov, "Importance Weighted Autoencoders", arXiv 1509.00519, section 3). Its sum is kept as a
-    logarithm in float64, one sample added at a time: memory does not grow with K.
+    Salakhutdinov, "Importance Weighted Autoencoders", arXiv 1509.00519, section 3). Its sum is accumulated as a
+    logarithm in float64, sample by sample: memory does not grow with K.
 
     Two models of the same n_z are given the same noise if images, seed, draws and samples are the same.
 
     Raises:
-        CheckpointError: the checkpoint is not whole, not of this network, made for images of another size, or
+        CheckpointError: the checkpoint is invalid, not of this network, made for images of another size, or
             gives no finite errors.
     """
-    # The bound's noise has a stream of its own: the errors are the same whether it is asked for or not.
+    # The bound's noise has its own stream: the errors do not depend on whether it is computed.
     noise, bound_noise = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     n_images = len(images)
     with restored(prefix, seed, noisy) as model:
-        refuse_other_size(prefix, images, model.sizes)
+        check_image_size(prefix, images, model.sizes)
         mean = np.empty((n_images, model.sizes.n_z))
         Recon_error = np.empty((draws, n_images))
         Regularization_error = np.empty(n_images)
         log_sum = np.full(n_images, -np.inf)
-        parts = parts_of(n_images)
+        parts = batch_slices(n_images)
         progress = tf.keras.utils.Progbar(len(parts) * (draws + iwae_samples), verbose=int(verbose), interval=0.2)
         for part in parts:
             X = images[part]
@@ -153,13 +153,13 @@ def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwa
     bound = np.log(iwae_samples) - log_sum if iwae_samples else None
     measurements = Measurements(mean, Recon_error, Regularization_error, bound, iwae_samples)
     if not all(np.isfinite(values).all() for values in measurements.numbers().values()):
-        raise checkpoints.CheckpointError(f"{prefix}: expected finite errors, found NaN or infinity: its weights, "
-                                          "though finite, are no model of these images")
+        raise checkpoints.CheckpointError(f"{prefix}: expected finite errors, found NaN or infinity: its "
+                                          "weights, though finite, do not fit these images")
     return measurements
 
 
-def summary(measurements: Measurements, digits: np.ndarray) -> Evaluation:
-    """The means of measurements, over all images and digit by digit; `digits` are the labels, int [n]."""
+def summarize(measurements: Measurements, digits: np.ndarray) -> Evaluation:
+    """The means of measurements, over all images and for each digit; `digits` are the labels, int [n]."""
     numbers = measurements.numbers()
     draws, n_images = measurements.Recon_error.shape
     return Evaluation(
@@ -182,13 +182,13 @@ def _sample(model: Model, X: np.ndarray, mean: np.ndarray, std: np.ndarray, nois
     return log_p_X.astype(np.float64), ((eps**2 - z**2) / 2 + np.log(std)).sum(1)
 
 
-def parts_of(n_images: int) -> list[slice]:
-    """Images that are run together, as many as bound the memory."""
+def batch_slices(n_images: int) -> list[slice]:
+    """The images in batches of `BATCH_SIZE`."""
     return [slice(start, start + BATCH_SIZE) for start in range(0, n_images, BATCH_SIZE)]
 
 
-def refuse_other_size(prefix: str, images: np.ndarray, sizes: checkpoints.LayerSizes) -> None:
-    """Raise CheckpointError if a network is not made for images of that size."""
+def check_image_size(prefix: str, images: np.ndarray, sizes: checkpoints.LayerSizes) -> None:
+    """Raise CheckpointError if a network's input is not of the images' size."""
     if images.shape[1] != sizes.n_input:
-        raise checkpoints.CheckpointError(f"{prefix}: expected a network for the data's {images.shape[1]} pixels an "
-                                          f"image, found one for {sizes.n_input}")
+        raise checkpoints.CheckpointError(f"{prefix}: expected a network for the data's {images.shape[1]} pixels "
+                                          f"per image, found one for {sizes.n_input}")

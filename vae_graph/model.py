@@ -2,8 +2,7 @@
 
 Each builder adds its layers to the default graph. The weights live in named scopes with
 `reuse=tf.AUTO_REUSE`, so building a network a second time adds new operations on the *same*
-weights. Scopes and variable names are those of the original of 2018: they are what a checkpoint
-is read by.
+weights. Scopes and variable names are those of the original of 2018: a checkpoint is read by them.
 
 Notation follows Kingma & Welling, "Auto-Encoding Variational Bayes", arXiv 1312.6114.
 """
@@ -48,7 +47,7 @@ def gaussian_encoder(X: tf.Tensor, n_hidden: int, n_z: int, keep_prob: tf.Tensor
 
 
 def Bernoulli_decoder(z: tf.Tensor, n_hidden: int, n_out: int, keep_prob: tf.Tensor | float) -> tf.Tensor:
-    """p(X|z), one Bernoulli probability a pixel (Kingma & Welling, appendix C.1).
+    """p(X|z), one Bernoulli probability per pixel (Kingma & Welling, appendix C.1).
 
     Args:
         z: latent codes, float32 [batch, n_z]; n_z must be known.
@@ -81,10 +80,10 @@ def Variational_autoencoder(X: tf.Tensor, n_hidden_encoder: int, n_z: int, n_hid
                             ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Encoder, one sample of z, decoder, and the loss (Kingma & Welling, equations 7 and 10).
 
-    The errors are means over the batch, in nats an image. Two names are the original's and stay,
-    though they promise something else: `Regularization_error` is KL(q(z|X) || N(0, I)) + n_z, for it
-    has +1 where the KL divergence has -1; and `ELBO` is the NEGATIVE evidence lower bound, to be
-    minimised, plus that same n_z. A constant moves no gradient.
+    The errors are means over the batch, in nats per image. Two of them keep the original's names, which
+    are inexact: `Regularization_error` is KL(q(z|X) || N(0, I)) + n_z, because it has +1 where the KL
+    divergence has -1; and `ELBO` is the NEGATIVE evidence lower bound, to be minimised, plus the same
+    n_z. A constant changes no gradient.
 
     Args:
         X: images, float32 [batch, n_input], pixels in [0, 1]; n_input must be known.
@@ -92,7 +91,7 @@ def Variational_autoencoder(X: tf.Tensor, n_hidden_encoder: int, n_z: int, n_hid
         n_z: latent dimensions.
         n_hidden_decoder: units in each of the decoder's two hidden layers.
         keep_prob: probability of KEEPING a hidden unit, tensor or number in (0, 1]; 1 turns dropout off.
-        X_noisy: what the encoder gets to see in place of X, of the same shape; the errors stay those of X.
+        X_noisy: the encoder's input in place of X, of the same shape; the errors are still those of X.
 
     Returns:
         z: the sampled codes, float32 [batch, n_z].
@@ -123,9 +122,9 @@ def Variational_autoencoder(X: tf.Tensor, n_hidden_encoder: int, n_z: int, n_hid
 
 
 def add_noise(X: tf.Tensor) -> tf.Tensor:
-    """Put out half of the pixels, and then light half of them.
+    """Set half of the pixels to 0, then half of them to 1, at random.
 
-    This is the noise of hwalsuklee/tensorflow-mnist-VAE, but that sums over 1 are clipped.
+    This is the noise of hwalsuklee/tensorflow-mnist-VAE, except that sums over 1 are clipped.
 
     Args:
         X: images, float32 [batch, n_input], pixels in [0, 1].
@@ -133,8 +132,8 @@ def add_noise(X: tf.Tensor) -> tf.Tensor:
     Returns:
         float32 [batch, n_input] in [0, 1].
     """
-    kept, lit = (tf.cast(tf.random_uniform(tf.shape(X)) < 0.5, tf.float32) for _ in range(2))
-    return tf.minimum(X * kept + lit, 1)
+    kept, set_to_1 = (tf.cast(tf.random_uniform(tf.shape(X)) < 0.5, tf.float32) for _ in range(2))
+    return tf.minimum(X * kept + set_to_1, 1)
 
 
 def log_likelihood(X: tf.Tensor, X_out: tf.Tensor) -> tf.Tensor:
@@ -148,7 +147,7 @@ def log_likelihood(X: tf.Tensor, X_out: tf.Tensor) -> tf.Tensor:
 
 
 def regularization(mean: tf.Tensor, std: tf.Tensor) -> tf.Tensor:
-    """KL(q(z|X) || N(0, I)) + n_z in nats, float32 [batch] (Kingma & Welling, appendix B, but +1 for its -1).
+    """KL(q(z|X) || N(0, I)) + n_z in nats, float32 [batch] (Kingma & Welling, appendix B, with +1 for its -1).
 
     Args:
         mean, std: of q(z|X), float32 [batch, n_z] each.
@@ -159,7 +158,7 @@ def regularization(mean: tf.Tensor, std: tf.Tensor) -> tf.Tensor:
 def affine(x: tf.Tensor, weights: str, biases: str, n_out: int) -> tf.Tensor:
     """x W + b with Xavier (Glorot uniform) weights and zero biases, in the current variable scope."""
     _, n_in = x.shape.as_list()
-    # Resource variables whatever the caller's default is: the other kind is being retired.
+    # Resource variables, whatever the caller's default: the other kind is deprecated.
     w = tf.get_variable(weights, [n_in, n_out], initializer=tf.glorot_uniform_initializer(), use_resource=True)
     b = tf.get_variable(biases, [n_out], initializer=tf.zeros_initializer(), use_resource=True)
     return tf.matmul(x, w) + b

@@ -1,51 +1,195 @@
-"""The pictures that checkpoints give, as files: their names and their contents."""
+"""The pictures of checkpoints: what a trained model decodes, as arrays and as image files.
+
+The first half computes the arrays that the pictures show, the second half draws them with `plot` and returns the
+files' contents by their names.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
-from vae_graph import plot, results
+from vae_graph import plot
 from vae_graph.data import DataSet
+from vae_graph.evaluation import Model, batch_slices, check_image_size, restored
 
-N_IN_A_ROW = 10      # digits in the rows of a sheet
-LINEAR = results.GRIDS["linear"]
+N_SHOWN = 5                      # test images shown beside their reconstructions
+N_PER_ROW = 10                   # digits in the rows of the other pictures
+N_CELLS = 20                     # of the manifold, along each of its sides
+PROBABILITIES = (np.arange(N_CELLS) + 0.5) / N_CELLS
+GRIDS = {                        # the manifold's values of z1, and of z2
+    "linear": np.linspace(-2, 2, N_CELLS),
+    # Equal probability of N(0, 1) between neighbours (Kingma & Welling, figure 4).
+    "gaussian": np.array([NormalDist().inv_cdf(probability) for probability in PROBABILITIES]),
+}
+LIMITS = GRIDS["linear"][0], GRIDS["linear"][-1]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The arrays of the pictures that the original draws after its training."""
+
+    reconstructions: np.ndarray      # float32 [5, n_input]
+    codes: np.ndarray                # float32 [n, 2]: a sample of z for each test image, not its mean
+    manifolds: dict[str, np.ndarray]     # by its grid's name, float32 [20, 20, n_input]: rows from z2's largest down
+    axis_names: tuple[str, str]
+    plane: str                       # which plane of latent space is shown; empty if it is all of it
+
+
+def training_results(prefix: str, images: np.ndarray, seed: int, grids: Sequence[str] = ("linear",),
+                     noisy: bool = False) -> Results:
+    """The arrays of what the original draws after its training, from a checkpoint and the test images.
+
+    Args:
+        prefix: the checkpoint.
+        images: float32 [n, n_input] in [0, 1].
+        seed: the one source of the noise.
+        grids: the names of the grids on which the manifold is decoded, from `GRIDS`.
+        noisy: feed noisy images to the encoder.
+
+    Raises:
+        CheckpointError: see `evaluation.restored`; or the network is for images of another size.
+    """
+    with restored(prefix, seed, noisy) as model:
+        check_image_size(prefix, images, model.sizes)
+        shown = model.X_out[:N_SHOWN]
+        runs = [model.session.run([model.z, shown], {model.X: images[batch]}) for batch in batch_slices(len(images))]
+        codes = np.concatenate([z for z, _ in runs])
+        origin, axes = latent_plane(codes)
+        manifolds = {name: _decode_grid(model, GRIDS[name], origin, axes) for name in grids}
+
+    n_z = model.sizes.n_z
+    return Results(
+        reconstructions=runs[0][1],
+        codes=(codes - origin) @ axes.T,
+        manifolds=manifolds,
+        axis_names=("z1", "z2") if n_z == 2 else ("principal component 1", "principal component 2"),
+        plane="" if n_z == 2 else f"the plane of the first two principal components of z, n_z = {n_z}")
+
+
+def latent_plane(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The plane in which a latent space is shown: all of it if n_z is 2, else that of the codes' principal components.
+
+    Args:
+        codes: float [n, n_z].
+
+    Returns:
+        origin: [n_z], a point of the plane: zero, or the codes' mean.
+        axes: [2, n_z], orthonormal; for n_z = 1, which has no second direction, the second is zero.
+    """
+    n_z = codes.shape[1]
+    if n_z == 2:
+        return np.zeros(2), np.eye(2)
+    origin = codes.mean(0)
+    _, _, components = np.linalg.svd(codes - origin, full_matrices=False)
+    axes = np.zeros((2, n_z))
+    axes[:min(2, n_z)] = components[:2]
+    # A component's sign is arbitrary; the largest coefficient is made positive so that pictures do not flip.
+    largest = axes[np.arange(2), np.abs(axes).argmax(1)]
+    return origin, axes * np.where(largest < 0, -1, 1)[:, None]
+
+
+def _decode_grid(model: Model, grid: np.ndarray, origin: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    z1, z2 = np.meshgrid(grid, grid[::-1])
+    z = origin + np.stack([z1.ravel(), z2.ravel()], 1) @ axes
+    # Any tensor can be fed: with z given, the decoder runs alone, on all 400 codes at once.
+    return model.session.run(model.X_out, {model.z: z}).reshape(len(grid), len(grid), -1)
+
+
+def reconstructions(prefix: str, images: np.ndarray, seed: int, noisy: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The encoder's input for some images, and the decoder's output for one sample of z for each.
+
+    Args:
+        prefix, images, seed, noisy: as for `training_results`.
+
+    Returns:
+        float32 [n, n_input] in [0, 1] each; the first are the images themselves without noise.
+
+    Raises:
+        CheckpointError: see `training_results`.
+    """
+    with restored(prefix, seed, noisy) as model:
+        check_image_size(prefix, images, model.sizes)
+        return tuple(model.session.run([model.X_noisy, model.X_out], {model.X: images}))
+
+
+def samples(prefix: str, n: int, seed: int) -> np.ndarray:
+    """The decoder's output for n draws from the prior, z ~ N(0, I): float32 [n, n_input] in [0, 1].
+
+    Raises:
+        CheckpointError: see `evaluation.restored`.
+    """
+    with restored(prefix, seed) as model:
+        z = np.random.default_rng(seed).standard_normal((n, model.sizes.n_z))
+        return model.session.run(model.X_out, {model.z: z})
+
+
+def means(prefix: str, images: np.ndarray) -> np.ndarray:
+    """The latent means of some images, those of q(z|X): float32 [n, n_z].
+
+    Raises:
+        CheckpointError: see `training_results`.
+    """
+    with restored(prefix, seed=0) as model:
+        check_image_size(prefix, images, model.sizes)
+        return np.concatenate([model.session.run(model.mean, {model.X: images[batch]})
+                               for batch in batch_slices(len(images))])
+
+
+def walk(prefix: str, pair: np.ndarray, n: int) -> np.ndarray:
+    """Linear interpolation in latent space between the means of two images, decoded.
+
+    Args:
+        prefix: the checkpoint.
+        pair: the two images, float32 [2, n_input] in [0, 1].
+        n: number of equidistant points, both ends included.
+
+    Returns:
+        float32 [n, n_input] in [0, 1].
+
+    Raises:
+        CheckpointError: see `training_results`.
+    """
+    with restored(prefix, seed=0) as model:
+        check_image_size(prefix, pair, model.sizes)
+        start, end = model.session.run(model.mean, {model.X: pair})
+        return model.session.run(model.X_out, {model.z: np.linspace(start, end, n)})
 
 
 def of_training(prefix: str, data_set: DataSet, seed: int, gaussian_grid: bool = False, noisy: bool = False
                 ) -> dict[str, bytes]:
-    """The three that the original draws after its training, and those that were asked for.
+    """The three pictures that the original draws after its training, and optional ones.
 
     Args:
         prefix: the checkpoint.
-        data_set: whose test images are shown.
+        data_set: its test images are shown.
         seed: the one source of the noise.
-        gaussian_grid: draw the manifold through the Gaussian's inverse distribution function too.
-        noisy: let the encoder see noisy images, and draw them beside what is made of them.
+        gaussian_grid: draw the manifold on the Gaussian grid too.
+        noisy: feed noisy images to the encoder, and draw them beside their reconstructions.
 
     Raises:
-        CheckpointError: see `results.of_training`.
+        CheckpointError: see `training_results`.
     """
     test = data_set.test
     grids = ["linear", "gaussian"] if gaussian_grid else ["linear"]
-    found = results.of_training(prefix, test.images, seed, grids, noisy)
+    found = training_results(prefix, test.images, seed, grids, noisy)
     plane_title = "\n".join(filter(None, (data_set.title, found.plane)))
     figures = {
         "result1_reconstruction.png": plot.reconstruction(
             test.first(len(found.reconstructions)).images, found.reconstructions, data_set.title),
         "result2_latent.png": plot.latent(found.codes, test.digits, found.axis_names, plane_title),
-        "result3_manifold.png": plot.manifold(
-            found.manifolds["linear"], (LINEAR[0], LINEAR[-1]), found.axis_names, plane_title),
+        "result3_manifold.png": plot.manifold(found.manifolds["linear"], LIMITS, found.axis_names, plane_title),
     }
     if gaussian_grid:
         first, second = (f"probability of a smaller {name} under N(0, 1)" for name in found.axis_names)
         figures["manifold_gaussian.png"] = plot.manifold(
-            found.manifolds["gaussian"], (results.PROBABILITIES[0], results.PROBABILITIES[-1]), (first, second),
-            plane_title)
+            found.manifolds["gaussian"], (PROBABILITIES[0], PROBABILITIES[-1]), (first, second), plane_title)
     if noisy:
-        images = test.first(N_IN_A_ROW).images
-        seen, restored = results.reconstructions(prefix, images, seed, noisy)
-        figures["denoising.png"] = plot.strips(
-            {"original": [images], "noisy": [seen], "restored": [restored]}, title=data_set.title)
+        images = test.first(N_PER_ROW).images
+        seen, decoded = reconstructions(prefix, images, seed, noisy)
+        figures["denoising.png"] = plot.image_rows(
+            {"original": [images], "noisy": [seen], "restored": [decoded]}, title=data_set.title)
     return {name: plot.png(figure) for name, figure in figures.items()}
 
 
@@ -53,39 +197,40 @@ def of_prior(prefix: str, n: int, seed: int, title: str = "") -> dict[str, bytes
     """Decoded draws from the prior.
 
     Raises:
-        CheckpointError: see `results.samples`.
+        CheckpointError: see `samples`.
     """
-    return {"samples.png": plot.png(plot.canvas(results.samples(prefix, n, seed), title))}
+    return {"samples.png": plot.png(plot.canvas(samples(prefix, n, seed), title))}
 
 
 def of_walk(prefix: str, data_set: DataSet, pair: Sequence[int], n: int) -> dict[str, bytes]:
-    """The way from one test image to another in latent space, as a strip between the two and as an animation.
+    """The interpolation between two test images, as a row with the images at its ends and as an animation.
 
     Raises:
-        CheckpointError: see `results.walk`.
+        CheckpointError: see `walk`.
     """
     images = data_set.test.images[[*pair]]
-    decoded = results.walk(prefix, images, n)
-    heads = (f"test\nimage\n{pair[0]}", "decoded on the way", f"test\nimage\n{pair[1]}")
-    strip = plot.strips({"": [images[:1], decoded, images[1:]]}, heads, data_set.title)
-    return {"walk.png": plot.png(strip), "walk.gif": plot.gif(decoded)}
+    decoded = walk(prefix, images, n)
+    titles = (f"test\nimage\n{pair[0]}", "decoded on the way", f"test\nimage\n{pair[1]}")
+    row = plot.image_rows({"": [images[:1], decoded, images[1:]]}, titles, data_set.title)
+    return {"walk.png": plot.png(row), "walk.gif": plot.gif(decoded)}
 
 
 def of_sweep(prefixes: Mapping[str, str], data_set: DataSet, seed: int, noisy: bool = False) -> dict[str, bytes]:
-    """Test images, what several networks make of them, and what each draws from the prior, a row for each.
+    """Test images, and a row for each of several networks: its reconstructions and its samples from the prior.
 
     Args:
-        prefixes: the checkpoints, by what stands to the left of their rows.
-        data_set, seed, noisy: as those of `of_training`.
+        prefixes: the checkpoints, by the labels of their rows.
+        data_set, seed, noisy: as for `of_training`.
 
     Raises:
-        CheckpointError: see `results.reconstructions`.
+        CheckpointError: see `reconstructions`.
     """
-    images = data_set.test.first(N_IN_A_ROW).images
+    images = data_set.test.first(N_PER_ROW).images
     rows = {"test images": [images, images[:0]]} | {
-        name: [results.reconstructions(prefix, images, seed, noisy)[1], results.samples(prefix, N_IN_A_ROW, seed)]
+        name: [reconstructions(prefix, images, seed, noisy)[1], samples(prefix, N_PER_ROW, seed)]
         for name, prefix in prefixes.items()}
-    return {"sweep.png": plot.png(plot.strips(rows, ("reconstructions", "samples from the prior"), data_set.title))}
+    titles = ("reconstructions", "samples from the prior")
+    return {"sweep.png": plot.png(plot.image_rows(rows, titles, data_set.title))}
 
 
 def of_comparison(prefixes: Mapping[str, str], images: np.ndarray, digits: np.ndarray, seed: int, title: str = ""
@@ -96,15 +241,14 @@ def of_comparison(prefixes: Mapping[str, str], images: np.ndarray, digits: np.nd
         prefixes: the checkpoints, by their names.
         images, digits: the test images to show and their labels, float32 [n, n_input] and int [n].
         seed: the one source of the noise.
-        title: above the picture; said where the data are not MNIST.
+        title: above the picture; names the data set if it is not MNIST.
 
     Raises:
-        CheckpointError: see `results.of_training`.
+        CheckpointError: see `training_results`.
     """
-    sides = []
+    panels = []
     for name, prefix in prefixes.items():
-        shown = results.of_training(prefix, images, seed)
-        sides.append(plot.Side(f"{name}: {prefix}", shown.reconstructions, shown.codes, shown.manifolds["linear"],
-                               shown.axis_names))
-    picture = plot.comparison(sides, images, digits, (LINEAR[0], LINEAR[-1]), title)
-    return {"comparison.png": plot.png(picture)}
+        shown = training_results(prefix, images, seed)
+        panels.append(plot.ModelPanel(f"{name}: {prefix}", shown.reconstructions, shown.codes,
+                                      shown.manifolds["linear"], shown.axis_names))
+    return {"comparison.png": plot.png(plot.comparison(panels, images, digits, LIMITS, title))}

@@ -1,6 +1,6 @@
 """The pictures: arrays in, figures out.
 
-Figures are made without pyplot: it keeps state for the whole process and asks for a display.
+Figures are made without pyplot, which has global state and may need a display.
 """
 
 import io
@@ -18,11 +18,11 @@ from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 
 Z_AXES = ("z1", "z2")
-MILLISECONDS_A_FRAME = 80
+MS_PER_FRAME = 80
 
 
-class Side(NamedTuple):
-    """What one model shows in `comparison`; shapes as in the functions of the single pictures."""
+class ModelPanel(NamedTuple):
+    """One model's column in `comparison`; shapes as in the functions of the single pictures."""
 
     name: str
     reconstructions: np.ndarray
@@ -36,7 +36,7 @@ def reconstruction(images: np.ndarray, reconstructions: np.ndarray, title: str =
 
     Args:
         images, reconstructions: float [n, 784] each, gray from 0 to 1.
-        title: above the picture; said where the data are not MNIST.
+        title: above the picture; names the data set if it is not MNIST.
     """
     figure = _figure(8, 12, title)
     axes = figure.subplots(len(images), 2)
@@ -55,53 +55,54 @@ def latent(codes: np.ndarray, digits: np.ndarray, axis_names: tuple[str, str] = 
     return figure
 
 
-def manifold(digits: np.ndarray, ends: tuple[float, float], axis_names: tuple[str, str] = Z_AXES, title: str = ""
+def manifold(digits: np.ndarray, limits: tuple[float, float], axis_names: tuple[str, str] = Z_AXES, title: str = ""
              ) -> Figure:
     """Decoded digits on a square grid of the latent plane.
 
     Args:
         digits: float [rows, columns, 784], gray from 0 to 1, the top row first.
-        ends: where the first column stands, and the last; the bottom row, and the top one.
+        limits: the coordinate of the first column and of the last; of the bottom row and the top one.
     """
     figure = _figure(8, 8, title)
-    _manifold(figure.subplots(), digits, ends, axis_names)
+    _manifold(figure.subplots(), digits, limits, axis_names)
     return figure
 
 
-def comparison(sides: Sequence[Side], images: np.ndarray, digits: np.ndarray, ends: tuple[float, float],
+def comparison(panels: Sequence[ModelPanel], images: np.ndarray, digits: np.ndarray, limits: tuple[float, float],
                title: str = "") -> Figure:
     """Models side by side: reconstructions below the images, latent map, manifold.
 
     Args:
-        sides: the models, one a column.
+        panels: the models, one per column.
         images: float [n, 784], those that were reconstructed first.
         digits: int [n], the labels of the images.
-        ends: of each manifold.
+        limits: of each manifold.
     """
-    figure = _figure(6.5 * len(sides), 14.5, title)
-    rows = figure.subplots(3, len(sides), height_ratios=(2.4, 5, 6), squeeze=False)
-    for (strip, scatter, canvas), side in zip(rows.T, sides, strict=True):
-        shown = np.stack([images[:len(side.reconstructions)], side.reconstructions])
+    figure = _figure(6.5 * len(panels), 14.5, title)
+    rows = figure.subplots(3, len(panels), height_ratios=(2.4, 5, 6), squeeze=False)
+    for (strip, scatter, canvas), panel in zip(rows.T, panels, strict=True):
+        shown = np.stack([images[:len(panel.reconstructions)], panel.reconstructions])
         strip.imshow(_tiles(shown), cmap="gray", vmin=0, vmax=1)
         strip.set_axis_off()
-        strip.set_title(textwrap.fill(side.name, 60), parse_math=False)
-        _latent(figure, scatter, side.codes, digits, side.axis_names)
-        _manifold(canvas, side.manifold, ends, side.axis_names)
+        strip.set_title(textwrap.fill(panel.name, 60), parse_math=False)
+        _latent(figure, scatter, panel.codes, digits, panel.axis_names)
+        _manifold(canvas, panel.manifold, limits, panel.axis_names)
     return figure
 
 
-def strips(rows: Mapping[str, Sequence[np.ndarray]], heads: Sequence[str] = ("",), title: str = "") -> Figure:
+def image_rows(rows: Mapping[str, Sequence[np.ndarray]], column_titles: Sequence[str] = ("",), title: str = ""
+               ) -> Figure:
     """Rows of digits, one below the other.
 
     Args:
-        rows: by what stands to its left, a row's digits, float [n, 784], gray from 0 to 1: one array for each head.
-            An empty array leaves its place empty.
-        heads: what stands above the columns.
+        rows: the digits of each row by the label to its left, float [n, 784], gray from 0 to 1: one array per column
+            title. An empty array leaves its place empty.
+        column_titles: above the columns.
     """
     widths = [max(len(digits) for digits in column) for column in zip(*rows.values(), strict=True)]
-    lines_above = max(len(head.splitlines()) for head in heads)
+    lines_above = max(len(head.splitlines()) for head in column_titles)
     figure = _figure(1.6 + 0.6 * sum(widths), 0.25 + 0.66 * len(rows) + 0.24 * lines_above, title)
-    grid = figure.subplots(len(rows), len(heads), width_ratios=widths, squeeze=False)
+    grid = figure.subplots(len(rows), len(column_titles), width_ratios=widths, squeeze=False)
     for line, (name, parts) in zip(grid, rows.items(), strict=True):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
         for ax, digits, width in zip(line, parts, widths, strict=True):
@@ -109,13 +110,13 @@ def strips(rows: Mapping[str, Sequence[np.ndarray]], heads: Sequence[str] = ("",
             ax.set(xticks=[], yticks=[], frame_on=False)
             if len(digits):
                 ax.imshow(_tiles(digits[None]), cmap="gray", vmin=0, vmax=1, aspect="auto")
-    for ax, head in zip(grid[0], heads, strict=True):
+    for ax, head in zip(grid[0], column_titles, strict=True):
         ax.set_title(head)
     return figure
 
 
 def canvas(digits: np.ndarray, title: str = "") -> Figure:
-    """Digits, float [n, 784] with gray from 0 to 1, on a canvas as square as can be."""
+    """Digits, float [n, 784] with gray from 0 to 1, on a canvas as nearly square as possible."""
     n_columns = math.ceil(math.sqrt(len(digits)))
     n_rows = math.ceil(len(digits) / n_columns)
     cells = np.ones((n_rows * n_columns, digits.shape[1]))
@@ -136,7 +137,7 @@ def training_curve(errors: dict[str, list], title: str = "") -> Figure:
     lower.plot(errors["epoch"], errors["Regularization_error"], "C2", label="Regularization_error (KL + n_z)")
     lower.set_xlabel("epoch")
     for ax in (upper, lower):
-        ax.set_ylabel("nats an image")
+        ax.set_ylabel("nats per image")
         ax.legend()
         ax.grid()
     return figure
@@ -144,7 +145,7 @@ def training_curve(errors: dict[str, list], title: str = "") -> Figure:
 
 def schematic(n_input: int, n_hidden_encoder: int, n_z: int, n_hidden_decoder: int, keep_prob: float,
               title: str = "") -> Figure:
-    """The network as boxes and arrows: its layers' sizes, and the scopes that their weights are in."""
+    """The network as boxes and arrows: its layers' sizes, and their weights' scopes."""
     figure = _figure(14, 4.5, title, layout=None)
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 14), ylim=(0, 4.5))
     ax.set_axis_off()
@@ -173,19 +174,19 @@ def schematic(n_input: int, n_hidden_encoder: int, n_z: int, n_hidden_decoder: i
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file, 100 pixels an inch; the same figure gives the same bytes."""
+    """The figure as a PNG file, 100 pixels per inch; deterministic."""
     content = io.BytesIO()
     FigureCanvasAgg(figure).print_png(content)
     return content.getvalue()
 
 
 def gif(frames: np.ndarray, scale: int = 6) -> bytes:
-    """Digits, float [n, 784] with gray from 0 to 1, one after the other and back again without end, as a GIF file."""
-    there_and_back = [*frames, *frames[-2:0:-1]]
+    """Digits, float [n, 784] with gray from 0 to 1, in sequence and back again, in a loop, as a GIF file."""
+    forward_and_back = [*frames, *frames[-2:0:-1]]
     images = [Image.fromarray(np.uint8(255 * np.kron(frame.reshape(28, 28), np.ones((scale, scale)))))
-              for frame in there_and_back]
+              for frame in forward_and_back]
     content = io.BytesIO()
-    images[0].save(content, "GIF", save_all=True, append_images=images[1:], duration=MILLISECONDS_A_FRAME, loop=0)
+    images[0].save(content, "GIF", save_all=True, append_images=images[1:], duration=MS_PER_FRAME, loop=0)
     return content.getvalue()
 
 
@@ -199,7 +200,7 @@ def _layer(ax: Axes, middle: tuple[float, float], text: str, scope: str, colour:
 
 
 def _latent(figure: Figure, ax: Axes, codes: np.ndarray, digits: np.ndarray, axis_names: tuple[str, str]) -> None:
-    # The limits put each digit in the middle of its own colour.
+    # With these limits each digit is in the middle of its own colour.
     shown = ax.scatter(codes[:, 0], codes[:, 1], c=digits, marker=".", cmap=matplotlib.colormaps["jet"].resampled(10),
                        vmin=-0.5, vmax=9.5)
     figure.colorbar(shown, ax=ax, ticks=range(10))
@@ -207,9 +208,9 @@ def _latent(figure: Figure, ax: Axes, codes: np.ndarray, digits: np.ndarray, axi
     ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
 
 
-def _manifold(ax: Axes, digits: np.ndarray, ends: tuple[float, float], axis_names: tuple[str, str]) -> None:
-    half_a_cell = (ends[1] - ends[0]) / (digits.shape[1] - 1) / 2
-    edges = (ends[0] - half_a_cell, ends[1] + half_a_cell)
+def _manifold(ax: Axes, digits: np.ndarray, limits: tuple[float, float], axis_names: tuple[str, str]) -> None:
+    half_cell = (limits[1] - limits[0]) / (digits.shape[1] - 1) / 2
+    edges = (limits[0] - half_cell, limits[1] + half_cell)
     ax.imshow(_tiles(digits), cmap="gray", vmin=0, vmax=1, extent=(*edges, *edges))
     ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
 

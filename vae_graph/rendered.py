@@ -1,7 +1,7 @@
-"""Rendered digits: a stand-in for MNIST, drawn from the fonts that matplotlib ships.
+"""Rendered digits: an offline substitute for MNIST, drawn from the fonts that matplotlib ships.
 
-It needs no network. It is a picture of the same kind (gray digits, 28 x 28, in ten classes), not the
-same data: no number measured on it may be put beside one measured on MNIST.
+The images are of the same kind (gray digits, 28 x 28, in ten classes) but not the same data: no number
+measured on them is comparable with one measured on MNIST.
 """
 
 from pathlib import Path
@@ -18,14 +18,14 @@ FACES = (
     "cmr10", "cmb10", "cmss10", "cmtt10",
 )
 
-GLYPH_SIZE = 52      # pixels, the square in which a digit is drawn and bent
-FONT_SIZE = 38       # pixels: leaves room to turn and stretch the digit inside that square
+GLYPH_SIZE = 52      # pixels, the square in which a digit is drawn and transformed
+FONT_SIZE = 38       # pixels: leaves room to rotate and stretch the digit inside that square
 BOX_SIZE = 20        # MNIST scales a digit to fit 20 x 20 pixels, its aspect kept ...
 IMAGE_SIZE = 28      # ... and puts its centre of mass in the middle of 28 x 28
 
 
 def draw_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count` digits in random faces, each turned, sheared, stretched and thickened at random.
+    """`count` digits in random typefaces, each rotated, sheared, stretched and thickened at random.
 
     Args:
         count: how many.
@@ -39,7 +39,7 @@ def draw_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     labels = random.integers(0, 10, count)
     faces = random.integers(0, len(FACES), count)
     transforms = _random_affine(random, count)
-    # A blurred glyph comes out thicker than it was when cut at a low level of its ink, thinner at a high one.
+    # Thresholding a blurred glyph at a low level makes it thicker, at a high level thinner.
     blur_radii = random.uniform(0.5, 1.4, count).tolist()
     cut_levels = random.uniform(0.15, 0.42, count)
 
@@ -55,7 +55,7 @@ def draw_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_glyphs() -> list[list[Image.Image]]:
-    """Every face's ten digits, each in the middle of its square."""
+    """Every typeface's ten digits, each in the middle of its square."""
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     glyphs: list[list[Image.Image]] = []
     for face in FACES:
@@ -98,6 +98,6 @@ def _centred_by_mass(stroke: Image.Image) -> np.ndarray:
 
 
 def _offset(mass: np.ndarray) -> int:
-    """Where a run of pixels must begin for its centre of mass to fall on the image's middle."""
+    """The offset at which a profile's centre of mass is in the middle of the image."""
     centre = mass @ (np.arange(len(mass)) + 0.5) / mass.sum()
     return int(np.clip(round(IMAGE_SIZE / 2 - centre), 0, IMAGE_SIZE - len(mass)))

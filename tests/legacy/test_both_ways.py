@@ -1,4 +1,4 @@
-"""Checkpoints go to real TensorFlow 1.x and come back: `pytest -m legacy -n 0`, a few minutes the first time."""
+"""Checkpoints are exchanged with real TensorFlow 1.x: `pytest -m legacy -n 0`, a few minutes the first time."""
 
 import os
 import shutil
@@ -10,9 +10,11 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints, training
+from vae_graph.settings import Settings
+from vae_graph.training_graph import training_graph
 
 HERE = Path(__file__).parent
-SETTINGS = training.Settings(n_hidden_encoder=32, n_z=2, n_hidden_decoder=24, num_epoch=1, batch_size=20)
+SETTINGS = Settings(n_hidden_encoder=32, n_z=2, n_hidden_decoder=24, num_epoch=1, batch_size=20)
 REQUIREMENTS = {
     ("3.7", "1.15.5"): ("protobuf<3.20", "numpy<1.19"),
     ("3.6", "1.4.0"): ("protobuf<3.20", "numpy<1.17"),
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.legacy
 
 
 def interpreter(version):
-    """An old Python of that version, pyenv's or one on the path; None where there is none that runs."""
+    """An old Python of that version, from pyenv or the path; None if there is none that runs."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     for python in (*sorted(pyenv.glob(f"versions/{version}.*/bin/python")), shutil.which(f"python{version}")):
         if python and subprocess.run([python, "--version"], capture_output=True).returncode == 0:
@@ -34,7 +36,7 @@ def interpreter(version):
 
 @pytest.fixture(scope="module", params=REQUIREMENTS, ids=lambda key: f"tensorflow-{key[1]}")
 def old_python(request):
-    """The interpreter of an environment with that TensorFlow; made the first time, kept beside this file."""
+    """The interpreter of an environment with that TensorFlow, which is created once and kept beside this file."""
     version, tensorflow = request.param
     python = interpreter(version)
     if python is None:
@@ -42,7 +44,7 @@ def old_python(request):
     environment = HERE / ".venv" / f"tensorflow-{tensorflow}"
     finished = environment / "finished"
     if not finished.exists():
-        assert "PYTEST_XDIST_WORKER" not in os.environ, "two processes must not make the same environment: add -n 0"
+        assert "PYTEST_XDIST_WORKER" not in os.environ, "two processes must not create the same environment: add -n 0"
         subprocess.run([python, "-m", "venv", "--clear", environment], check=True)
         for packages in (("setuptools<60", "wheel<0.38"),
                          (f"tensorflow=={tensorflow}", *REQUIREMENTS[request.param])):
@@ -70,7 +72,7 @@ def theirs(old_python, ours, inputs, tmp_path_factory):
     tensorflow, python = old_python
     folder = tmp_path_factory.mktemp("theirs")
     np.savez(folder / "inputs.npz", sizes=[784, 32, 2, 24], **inputs)
-    # Today's TensorFlow leaves a variable in the environment that would tell an old one to be eager.
+    # Today's TensorFlow sets a variable that would switch an old one to eager execution.
     environment = {name: value for name, value in os.environ.items() if name != "TF2_BEHAVIOR"}
     done = subprocess.run([python, HERE / "original.py", folder / "inputs.npz", ours, folder],
                           capture_output=True, text=True, env=environment)
@@ -84,7 +86,7 @@ def theirs(old_python, ours, inputs, tmp_path_factory):
 def run_here(prefix, inputs, n_steps):
     """X_out and errors for the first input, after restoring and `n_steps` steps, and all variables then."""
     with tf.Graph().as_default() as tf_graph, tf.Session() as session:
-        graph = training.training_graph(784, SETTINGS)
+        graph = training_graph(784, SETTINGS)
         [step] = graph.steps
         tf.train.Saver().restore(session, prefix)
 

@@ -1,0 +1,119 @@
+"""What is exported works where this package, and even TensorFlow, cannot be imported."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from tests.helpers import ORACLE_DIR
+from vae_graph import checkpoints, evaluation
+from vae_graph.checkpoints import export
+
+PREFIX = str(ORACLE_DIR / "parameter20.ckpt")
+WITH_TENSORFLOW_2 = """
+import sys
+sys.modules["vae_graph"] = None
+import numpy as np
+import tensorflow as tf
+
+given = np.load("given.npz")
+model = tf.saved_model.load("model").signatures
+encoded = model["encode"](images=tf.constant(given["images"]))
+decoded = model["decode"](z=tf.constant(given["z"]))
+reconstructed = model["reconstruct"](images=tf.constant(given["images"]))
+np.savez("got.npz", mean=encoded["mean"], std=encoded["std"], decoded=decoded["images"],
+         reconstructed=reconstructed["images"])
+"""
+WITH_NUMPY_ALONE = """
+import sys
+sys.modules["vae_graph"] = sys.modules["tensorflow"] = None
+import numpy as np
+
+given, w = np.load("given.npz"), np.load("weights.npz")
+
+def hidden(x, scope, number):
+    x = x @ w[f"{scope}/w{number}"] + w[f"{scope}/b{number}"]
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+def decode(z):
+    h = hidden(hidden(z, "decoder_hidden_1", 4), "decoder_hidden_2", 5)
+    return 1 / (1 + np.exp(-(h @ w["decoder_output/w6"] + w["decoder_output/b6"])))
+
+h = hidden(hidden(given["images"], "encoder_hidden_1", 1), "encoder_hidden_2", 2)
+mean, rest = np.split(h @ w["encoder_z/w3"] + w["encoder_z/b3"], 2, axis=1)
+np.savez("got.npz", mean=mean, std=np.log1p(np.exp(rest)) + 1e-6, decoded=decode(given["z"]),
+         reconstructed=decode(mean))
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(digits, tmp_path_factory):
+    """A folder with both exports and with what they are given."""
+    folder = tmp_path_factory.mktemp("exported")
+    export.saved_model(PREFIX, folder / "model")
+    export.npz(PREFIX, folder / "weights.npz")
+    np.savez(folder / "given.npz", images=digits.test.images, z=np.float32([[0, 0], [-2, 1.5], [0.3, 9]]))
+    return folder
+
+
+@pytest.mark.parametrize("script", [WITH_TENSORFLOW_2, WITH_NUMPY_ALONE], ids=["tensorflow 2", "numpy alone"])
+def test_the_same_numbers_without_this_package(exported, script):
+    subprocess.run([sys.executable, "-c", script], cwd=exported, check=True, env=os.environ | {"PYTHONPATH": ""})
+    with np.load(exported / "got.npz") as got, np.load(exported / "given.npz") as given:
+        with evaluation.restored(PREFIX, seed=0) as model:
+            mean, std = model.session.run([model.mean, model.std], {model.X: given["images"]})
+            decoded = model.session.run(model.X_out, {model.z: given["z"]})
+            reconstructed = model.session.run(model.X_out, {model.z: mean})
+        for name, expected in (("mean", mean), ("std", std), ("decoded", decoded), ("reconstructed", reconstructed)):
+            np.testing.assert_allclose(got[name], expected, rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+def test_the_arrays_are_the_twelve_of_the_checkpoint(exported):
+    values = checkpoints.read_variables(PREFIX)
+    with np.load(exported / "weights.npz") as weights:
+        assert set(weights) == set(checkpoints.model_shapes(checkpoints.LayerSizes(784, 16, 2, 12)))
+        for name in weights:
+            np.testing.assert_array_equal(weights[name], values[name])
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("model", "file"):
+        with pytest.raises(export.ExportError, match=f"{name}: expected a new or empty folder"):
+            export.saved_model(PREFIX, tmp_path / name)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "mine", "model"]
+    assert (tmp_path / "model" / "mine").read_text() == (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "model").mkdir()
+    export.saved_model(PREFIX, tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "saved_model.pb").is_file()
+
+
+def test_an_export_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full_disk(builder, *args):
+        raise tf.errors.ResourceExhaustedError(None, None, "no space left\n\t [[node save]]")
+
+    monkeypatch.setattr(tf.saved_model.Builder, "save", full_disk)
+    with pytest.raises(export.ExportError, match=r"model: expected a writable folder, found: no space left$"):
+        export.saved_model(PREFIX, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(export.ExportError, match="model: expected a writable folder"):
+        export.saved_model(PREFIX, tmp_path / "file" / "model")
+    with pytest.raises(export.ExportError, match=r"weights.npz: expected a writable file"):
+        export.npz(PREFIX, tmp_path / "file" / "weights.npz")
+    with pytest.raises(export.ExportError, match="expected a writable file"):
+        export.npz(PREFIX, Path(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

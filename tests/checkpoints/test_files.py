@@ -1,0 +1,99 @@
+"""Atomic writes and locks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import run_mnist
+from tests.helpers import SMALL, one_line_error, train
+from vae_graph.checkpoints import files
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
+def test_a_file_may_be_read_by_whom_the_umask_allows(tmp_path):
+    before = os.umask(0o022)
+    try:
+        files.write_atomic(tmp_path / "picture.png", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "picture.png").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "run.json"
+    files.write_atomic(path, b"old")
+
+    def full_disk(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "replace", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_on_the_disk_before_it_has_a_name(digits, tmp_path, monkeypatch):
+    synced, replace, fsync = set(), os.replace, os.fsync
+
+    def note(descriptor):
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def check(source, target):
+        assert os.stat(source).st_ino in synced, target
+        replaced.append(Path(target).name)
+        replace(source, target)
+
+    replaced = []
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "replace", check)
+    train(digits, tmp_path, num_epoch=1)
+    assert replaced == ["resume.json", "parameter0.ckpt.data-00000-of-00001", "parameter0.ckpt.index", "checkpoint"]
+
+
+HOLD_LOCK = """
+import importlib.util, pathlib, sys
+spec = importlib.util.spec_from_file_location("files", sys.argv[1])
+files = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(files)
+with files.lock_dir(pathlib.Path(sys.argv[2])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+class TestTwoRuns:
+    def test_the_second_stops_at_once(self, in_tmp, capsys):
+        folder = Path("checkpoints", "other")
+        folder.mkdir(parents=True)
+        (folder / ".lock").write_text("process of long ago")
+        with files.lock_dir(folder):
+            assert run_mnist.main(["--dataset", "other", *SMALL, "--restart"]) == 2
+        assert one_line_error(capsys) == (
+            f"{folder}: expected a folder that no other run writes to, found it locked by process {os.getpid()}; stop "
+            "that run, or use another --checkpoint_dir")
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+
+    def test_in_another_process_too(self, tmp_path):
+        with subprocess.Popen([sys.executable, "-c", HOLD_LOCK, files.__file__, tmp_path], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline() == b"locked\n"
+            with pytest.raises(files.FolderInUse, match=f"found it locked by process {process.pid}; stop that run"), \
+                    files.lock_dir(tmp_path):
+                pass
+            process.kill()
+        with files.lock_dir(tmp_path):        # a dead process holds no lock
+            pass
+
+    def test_what_a_dead_process_left_is_cleared_away(self, in_tmp, without_pictures):
+        folder = in_tmp / "checkpoints" / "other"
+        (folder / ".saving-half").mkdir(parents=True)
+        (folder / ".saving-half" / "parameter0.ckpt.index").touch()
+        (folder / ".saving-1-resume.json").touch()
+        (folder / ".lock").write_text("process 1")
+        assert run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "1"]) == 0
+        assert not [*folder.glob(".saving-*")]

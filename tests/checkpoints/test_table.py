@@ -1,0 +1,118 @@
+"""The tables of a checkpoint: whatever the bytes, the right values or one line."""
+
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import crafted
+from tests.helpers import ORACLE_DIR, assert_one_line, damaged, many, write_checkpoint
+from vae_graph import checkpoints
+from vae_graph.checkpoints import inspection
+
+
+@pytest.fixture(scope="module")
+def original():
+    """The bytes of a real checkpoint's two files, and what is in it."""
+    prefix = ORACLE_DIR / "parameter20.ckpt"
+    content = [(ORACLE_DIR / f"{prefix.name}{part}").read_bytes() for part in (".index", ".data-00000-of-00001")]
+    return content, inspection.inspect(str(prefix)).variables
+
+
+class TestCheckpoints:
+    def check(self, prefix):
+        try:
+            return inspection.inspect(str(prefix))
+        except checkpoints.CheckpointError as error:
+            assert_one_line(error, f"{prefix}: expected ")
+
+    @many
+    @given(st.data())
+    @pytest.mark.parametrize("part", [0, 1])
+    def test_a_damaged_file_tells_the_truth_or_is_refused(self, tmp_path, original, part, data):
+        content, variables = original
+        files = [data.draw(damaged(some)) if number == part else some for number, some in enumerate(content)]
+        found = self.check(crafted.write(tmp_path, *files))
+        assert found is None or found.variables == variables
+
+    @many
+    @given(st.binary(max_size=300))
+    def test_any_bytes(self, tmp_path, content):
+        self.check(crafted.write(tmp_path, content))
+        (tmp_path / "single.ckpt").write_bytes(content)          # as TensorFlow 0.x wrote them
+        self.check(tmp_path / "single.ckpt")
+
+    @many
+    @given(st.binary(max_size=60))
+    def test_any_block_of_a_table_that_is_sealed(self, tmp_path, content):
+        self.check(crafted.write(tmp_path, crafted.sealed([content])))
+        self.check(crafted.write(tmp_path, crafted.sealed([crafted.block([])], index=content)))
+
+    @many
+    @given(st.one_of(st.binary(max_size=60), damaged(crafted.entry())), st.one_of(st.binary(max_size=20),
+                                                                                 damaged(crafted.header())))
+    def test_any_entry_of_a_table_that_is_sealed(self, tmp_path, entry, header):
+        self.check(crafted.write(tmp_path, crafted.table([(b"", header), (b"w", entry)])))
+
+    @pytest.mark.parametrize(("claim", "found"), [
+        ({"sizes": [-5]}, r"a variable of shape \[-5\]"),
+        ({"sizes": [2**40, 2**40]}, "a variable of shape "),
+        ({"sizes": [2**40, 2**40, 0]}, "a variable of shape "),
+        ({"sizes": [1] * 300}, "a variable of shape "),
+        ({"sizes": [10**12]}, "1000000000000 elements in 64 bytes"),
+        ({"sizes": [10**9], "dtype": 7}, "1000000000 elements in 64 bytes"),
+        ({"dtype": 99}, "a variable of the unknown type 99"),
+        ({"dtype": 104}, "a variable of the unknown type 104"),
+        ({"offset": -5}, "Seeking to a negative position"),
+        ({"offset": 10**15}, "Read less bytes than requested"),
+        ({"shard_id": 7}, "No such file or directory"),
+        ({"crc32c": 1}, "Checksum does not match"),
+    ])
+    def test_what_cannot_be_is_refused(self, tmp_path, claim, found):
+        """All but the last four would end the process, had TensorFlow's reader been asked."""
+        prefix = crafted.write(tmp_path, crafted.table([(b"", crafted.header()), (b"w", crafted.entry(**claim))]))
+        with pytest.raises(checkpoints.CheckpointError, match=f"expected a valid checkpoint, found: .*{found}"):
+            inspection.inspect(prefix)
+
+    def test_what_can_be_is_read(self, tmp_path):
+        values = np.arange(16, dtype=np.float32)
+        prefix = crafted.write(tmp_path, crafted.table([
+            (b"", crafted.header()), (b"w", crafted.entry(data=values.tobytes()))]), values.tobytes())
+        [variable] = inspection.inspect(prefix).variables
+        assert variable == inspection.Variable("w", (16,), "float32", np.linalg.norm(values.astype(float)), 0, 0)
+
+    def test_names_without_end(self, tmp_path):
+        key = crafted.varint(0) + crafted.varint(5000) + crafted.varint(0) + b"w" * 5000
+        with pytest.raises(checkpoints.CheckpointError, match="found: a damaged table"):
+            inspection.inspect(crafted.write(tmp_path, crafted.sealed([key + bytes(8)])))
+        entry = crafted.entry(sizes=[])
+        size = crafted.varint(len(entry))
+        growing = b"".join(crafted.varint(900) + crafted.varint(1) + size + b"w" + entry for _ in range(20_000))
+        first = crafted.varint(0) + crafted.varint(900) + size + b"w" * 900 + entry
+        with pytest.raises(checkpoints.CheckpointError, match="found: names that are too long"):
+            inspection.inspect(crafted.write(tmp_path, crafted.sealed([first + growing + bytes(8)])))
+
+    def test_blocks_that_are_the_same_block(self, tmp_path):
+        """A table that sends its reader to one place again and again."""
+        block = crafted.block([(b"", crafted.header()), (b"w", crafted.entry())])
+        handle = crafted.varint(0) + crafted.varint(len(block))
+        index = crafted.block([(b"a", handle), (b"b", handle)])
+        with pytest.raises(checkpoints.CheckpointError, match="found: a damaged table"):
+            inspection.inspect(crafted.write(tmp_path, crafted.sealed([block], index=index)))
+
+    def test_an_entry_without_a_name(self, tmp_path):
+        """After the header, to TensorFlow, it is a variable."""
+        prefix = crafted.write(tmp_path, crafted.table([(b"", crafted.header()), (b"", crafted.entry(dtype=0))]))
+        with pytest.raises(checkpoints.CheckpointError, match="found: a variable of the unknown type 0"):
+            inspection.inspect(prefix)
+
+    def test_the_single_file_may_claim_as_little(self, tmp_path):
+        prefix = write_checkpoint(tmp_path / "old.ckpt", {"w": np.zeros(5, np.float32)},
+                                  write_version=tf.train.SaverDef.V1)
+        assert [variable.name for variable in inspection.inspect(prefix).variables] == ["w"]
+        slices = crafted.saved_slices("w", [-5])
+        (tmp_path / "old.ckpt").write_bytes(crafted.table([(b"", slices)]))
+        with pytest.raises(checkpoints.CheckpointError, match=r"found: a variable of shape \[-5\]"):
+            inspection.inspect(prefix)

@@ -1,0 +1,351 @@
+"""The commands of `run_mnist.py` that take a checkpoint, as a person meets them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from PIL import Image
+
+import run_mnist
+from tests.helpers import ORACLE_DIR, SMALL, one_line_error, write_checkpoint
+from vae_graph import checkpoints, data, evaluation, plot, training
+from vae_graph.checkpoints import comparison, inspection
+from vae_graph.settings import Settings
+
+PICTURES = ("result1_reconstruction.png", "result2_latent.png", "result3_manifold.png")
+OTHER = ("--dataset", "other")
+
+
+@pytest.fixture
+def old(in_tmp):
+    """A folder with TensorFlow 1.4.0's checkpoints, in the current one."""
+    return shutil.copytree(ORACLE_DIR, in_tmp / "old").relative_to(in_tmp)
+
+
+def run(capsys, *flags):
+    """What a run that goes well prints."""
+    assert run_mnist.main([str(flag) for flag in flags]) == 0
+    captured = capsys.readouterr()
+    return captured.out
+
+
+def test_inspect_tells_what_it_is(old, capsys):
+    lines = run(capsys, "inspect", old).splitlines()
+    assert lines[0] == str(old / "parameter20.ckpt")
+    facts = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines[1:6]}
+    assert facts == {
+        "format": "V2", "names": "MINGUKKANG/VAE_tensorflow, the original's and this program's",
+        "network": "n_input 784, n_hidden_encoder 16, n_z 2, n_hidden_decoder 12, 24 of Adam's 24 slots",
+        "step": "20, 0.04662 epochs of MNIST at 429 steps per epoch", "numbers": "all finite"}
+    rows = [line.split() for line in lines[7:]]
+    assert rows[0] == ["variable", "shape", "dtype", "norm", "NaN", "inf"]
+    assert len(rows) == 40
+    values = checkpoints.read_variables(str(old / "parameter20.ckpt"))
+    norm = np.linalg.norm(values["decoder_hidden_1/w4"])
+    assert ["decoder_hidden_1/w4", "2", "x", "12", "float32", f"{norm:.4g}", "0", "0"] in rows
+    assert ["Variable", "scalar", "int32", "20", "0", "0"] in rows
+
+
+def test_inspect_looks_into_another_programs_too(in_tmp, capsys):
+    write_checkpoint("x.ckpt", {"enc_fc1/weights": np.full((2, 2), np.nan, np.float32)})
+    output = run(capsys, "inspect", "x.ckpt")
+    assert "shaohua0116/VAE-Tensorflow" in output
+    assert "not this program's: x.ckpt: expected the variable encoder_hidden_1/w1, found none of that name; " in output
+    assert "step      unknown" in output
+    assert "NaN or infinity in enc_fc1/weights" in output
+    assert json.loads(run(capsys, "inspect", "x.ckpt", "--json"))["inspection"]["variables"][0]["n_nan"] == 4
+
+
+def test_evaluate_prints_what_the_function_finds(old, capsys, idx_folder):
+    flags = ("--draws", "3", "--iwae_samples", "2", "--n_images", "40", "--seed", "5")
+    lines = run(capsys, "evaluate", old / "parameter20.ckpt.index", *OTHER, *flags).splitlines()
+    test = data.other(idx_folder).test.first(40)
+    found = evaluation.evaluate(str(old / "parameter20.ckpt"), test.images, test.digits, 5, 3, 2)
+    assert lines[0] == str(old / "parameter20.ckpt")
+    assert lines[1] == "First 40 test images of small digits (not MNIST), mean of 3 noise draws, nats per image:"
+    assert [line.split("  (")[0].split() for line in lines[2:9]] == [
+        ["Recon_error", f"{found.Recon_error:.4f}"],
+        ["Regularization_error", f"{found.Regularization_error:.4f}"],
+        ["ELBO", f"{found.ELBO:.4f}"],
+        ["true", "negative", "ELBO", f"{found.true_negative_ELBO:.4f}"],
+        ["KL", f"{found.KL:.4f}"],
+        ["negative", "IWAE", "bound", f"{found.negative_IWAE_bound:.4f}"],
+        ["active", "units", str(found.active_units), "of", "2"]]
+    assert f"over draws {found.ELBO_sd:.4f})" in lines[4]
+    assert "2 samples per image" in lines[7]
+    assert lines[10].split()[:2] == ["digit", "images"]
+    for line, (digit, means) in zip(lines[11:], found.per_digit.items(), strict=True):
+        assert line.split() == [str(digit), str(means.pop("images")), *(f"{mean:.4f}" for mean in means.values())]
+
+
+def test_evaluate_needs_no_flags_for_sizes_and_gives_the_errors_of_the_run(in_tmp, without_pictures, capsys):
+    assert run_mnist.main([*OTHER, *SMALL, "--n_z", "3", "--num_epoch", "1"]) == 0
+    summary = capsys.readouterr().out.split("Test set")[1].splitlines()[:6]
+    evaluation = run(capsys, "evaluate", Path("checkpoints", "other"), *OTHER)
+    assert evaluation.split("Test set")[1].splitlines()[:6] == summary
+
+
+def test_figures_draws_an_old_checkpoint(old, capsys):
+    assert "figures/checkpoint/other" in run(capsys, "figures", old, *OTHER).replace("\\", "/")
+    folder = Path("figures", "checkpoint", "other")
+    assert {path.name for path in folder.iterdir()} == {*PICTURES, "figures.json"}
+    for name in PICTURES:
+        Image.open(folder / name).verify()
+    record = json.loads((folder / "figures.json").read_text())
+    assert record["checkpoint"] == str(old / "parameter20.ckpt")
+    assert (record["data"]["name"], record["seed"]) == ("small digits", 0)
+    assert not Path("figures", "run.json").exists()
+
+
+def test_figures_draws_more_on_request(old, capsys):
+    run(capsys, "figures", old, *OTHER, "--manifold_grid", "gaussian", "--add_noise")
+    folder = Path("figures", "checkpoint", "other")
+    assert {path.name for path in folder.iterdir()} == {*PICTURES, "figures.json", "manifold_gaussian.png",
+                                                        "denoising.png"}
+    assert json.loads((folder / "figures.json").read_text())["flags"]["add_noise"] is True
+
+
+def test_evaluate_with_noise_says_so(old, capsys):
+    clean, noisy = (json.loads(run(capsys, "evaluate", old, *OTHER, "--json", *more))["evaluation"]
+                    for more in ((), ("--add_noise",)))
+    assert clean["Regularization_error"] != noisy["Regularization_error"]
+    assert ("Test set of small digits (not MNIST), seen with noise, mean of"
+            in run(capsys, "evaluate", old, *OTHER, "--add_noise"))
+
+
+def test_a_denoising_run_is_tested_with_noise(in_tmp, capsys):
+    assert "seen with noise" in run(capsys, *OTHER, *SMALL, "--num_epoch", "1", "--add_noise")
+    Image.open(Path("figures", "other", "denoising.png")).verify()
+    errors = json.loads(Path("figures", "other", "run.json").read_text())["test"]
+    again = run(capsys, "evaluate", Path("checkpoints", "other"), *OTHER, "--add_noise", "--json")
+    assert json.loads(again)["evaluation"] == errors
+
+
+def test_sample_draws_as_many_as_asked_for(old, capsys):
+    output = run(capsys, "sample", old, "--n", "9", "--seed", "3")
+    path = Path("figures", "checkpoint", "samples.png")
+    assert output == f"9 samples of {old / 'parameter20.ckpt'} are in {path}\n"
+    first = path.read_bytes()
+    for seed, same in (("3", True), ("4", False)):
+        run(capsys, "sample", old, "--n", "9", "--seed", seed)
+        assert (path.read_bytes() == first) == same
+    assert json.loads(path.with_suffix(".json").read_text())["flags"]["n"] == 9
+
+
+def test_walk_goes_from_image_to_image(old, capsys):
+    run(capsys, "walk", old, *OTHER, "--images", "3", "8", "--n", "5")
+    folder = Path("figures", "checkpoint", "other")
+    Image.open(folder / "walk.png").verify()
+    assert Image.open(folder / "walk.gif").n_frames == 8
+    assert json.loads((folder / "walk.json").read_text())["flags"]["images"] == [3, 8]
+    assert run_mnist.main(["walk", str(old), *OTHER, "--images", "3", "60"]) == 2
+    assert one_line_error(capsys) == "--images: expected numbers below 60, the number of test images, found 60"
+
+
+def test_explore_writes_a_page(old, capsys):
+    path = Path("figures", "checkpoint", "other", "explorer.html")
+    assert run(capsys, "explore", old, *OTHER) == f"Open {path} in a browser: it needs no server and no network\n"
+    assert '"data": "small digits (not MNIST)"' in path.read_text(encoding="utf-8")
+    assert json.loads(path.with_suffix(".json").read_text())["checkpoint"] == str(old / "parameter20.ckpt")
+
+
+class TestSweep:
+    FLAGS = ("sweep", *OTHER, "--n_z", "1", "3", "--n_hidden_encoder", "8", "--n_hidden_decoder", "8", "--batch_size",
+             "50", "--towers", "1", "--num_epoch", "1")
+
+    def test_it_trains_a_network_for_each_once_and_draws_them_in_one_picture(self, in_tmp, without_pictures, capsys):
+        output = run(capsys, *self.FLAGS)
+        sheet = Path("figures", "sweep", "other")
+        Image.open(sheet / "sweep.png").verify()
+        found = json.loads((sheet / "sweep.json").read_text())["sweep"]
+        assert [*found] == ["1", "3"]
+        for n_z, errors in found.items():
+            prefix = Path("checkpoints", "sweep", f"n_z-{n_z}", "other", "parameter0.ckpt")
+            assert inspection.inspect(str(prefix)).sizes.n_z == int(n_z)
+            alone = json.loads(run(capsys, "evaluate", prefix, *OTHER, "--json"))["evaluation"]
+            assert alone == errors
+            row = next(line.split() for line in output.splitlines() if line.startswith(f"{n_z} "))
+            assert row[1:4] == [f"{errors[name]:.4f}" for name in ("Recon_error", "Regularization_error", "ELBO")]
+
+        again = run(capsys, *self.FLAGS)
+        assert again.count("nothing left to train for --num_epoch 1") == 2
+        assert "Epoch:" not in again
+
+
+def test_compare_prints_and_keeps_what_the_function_finds(old, capsys, idx_folder):
+    a, b = old / "parameter0.ckpt", old / "parameter20.ckpt"
+    output = run(capsys, "compare", a, b, *OTHER)
+    test = data.other(idx_folder).test
+    found = comparison.compare(str(a), str(b), test.images, test.digits)
+    for name, prefix, step in (("A", a, "0, 0"), ("B", b, "20, 0.04662")):
+        sizes = "n_input 784, n_hidden_encoder 16, n_z 2, n_hidden_decoder 12"
+        assert f"{name}: {prefix}\n   V2, {sizes}, step {step} epochs" in output
+    rows = [line.split() for line in output.splitlines()]
+    elbo = found.numbers["ELBO"]
+    assert ["ELBO", f"{found.evaluation_a.ELBO:.4f}", f"{found.evaluation_b.ELBO:.4f}", f"{elbo.difference:+.4f}",
+            f"{elbo.standard_error:.4g}"] in rows
+    assert f"agreement of the latent spaces: {found.latent_agreement:.4f} " in output
+    weights = next(variable for variable in found.variables if variable.name == "encoder_z/w3")
+    assert ["encoder_z/w3", "16", "x", "4", f"{weights.maximum:.4g}", f"{weights.rms:.4g}", f"{weights.cosine:.4g}"] \
+        in rows
+    folder = Path("figures", "comparison", "other")
+    Image.open(folder / "comparison.png").verify()
+    record = json.loads((folder / "comparison.json").read_text())
+    assert record["comparison"]["numbers"]["ELBO"]["difference"] == elbo.difference
+    assert record["flags"]["a"] == a.as_posix()
+
+
+def test_compare_takes_models_of_other_sizes_and_few_images(old, capsys, digits, tmp_path):
+    settings = Settings(n_hidden_encoder=8, n_z=3, n_hidden_decoder=8, num_epoch=1, batch_size=50)
+    training.train(digits.train.pixels, digits.sha256, settings, old.parent)
+    for n_images in ("1", "2"):
+        output = run(capsys, "compare", old, old.parent / "parameter0.ckpt", *OTHER, "--n_images", n_images)
+        assert "not shared, or of another shape: decoder_hidden_1/b4, " in output
+    assert "active units: " in output
+
+
+@pytest.mark.parametrize(("flags", "names"), [
+    (("inspect", "old"), {"inspection"}),
+    (("evaluate", "old", *OTHER), {"checkpoint", "evaluation"}),
+    (("compare", "old", "old", *OTHER), {"comparison"}),
+])
+def test_json_stands_alone_on_the_output(old, capsys, flags, names):
+    (old / "parameter20.ckpt.index").write_bytes(b"")
+    assert run_mnist.main([*flags, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("skipped: ") == flags.count("old")
+    found = json.loads(captured.out)
+    assert set(found) == {"flags", "data", "versions", "host", "seed"} | names
+    assert found["flags"]["command"] == flags[0]
+
+
+def test_the_function_and_the_json_say_the_same(old, capsys):
+    found = json.loads(run(capsys, "inspect", old, "--json"))["inspection"]
+    expected = inspection.inspect(str(old / "parameter20.ckpt"))
+    assert found["sizes"] == vars(expected.sizes)
+    assert [variable["norm"] for variable in found["variables"]] == [v.norm for v in expected.variables]
+
+
+def test_export_to_both_places(old, capfd):
+    assert run_mnist.main(["export", str(old), "model", "--npz", "weights.npz"]) == 0
+    captured = capfd.readouterr()
+    assert captured.err == ""                               # TensorFlow's messages too
+    assert captured.out == f"{old / 'parameter20.ckpt'} is exported to model and weights.npz\n"
+    assert Path("model", "saved_model.pb").is_file()
+    assert Path("weights.npz").is_file()
+
+
+def test_export_to_one_place_or_the_other(old, capsys):
+    run(capsys, "export", old, "--npz", Path("new", "weights.npz"))
+    run(capsys, "export", old, "model")
+    assert Path("new", "weights.npz").is_file()
+    assert run_mnist.main(["export", str(old)]) == 2
+    assert one_line_error(capsys) == "DIR: expected a folder to export to, or --npz FILE, found neither"
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+
+
+NOT_WHOLE = "parameter20.ckpt: expected a valid checkpoint, found: "
+# What is done to parameter20.ckpt's two files, and what is said then.
+UNREADABLE = {
+    "no data": (lambda index, values: values.unlink(), NOT_WHOLE),
+    "truncated data": (lambda index, values: values.write_bytes(values.read_bytes()[:-1000]), NOT_WHOLE),
+    "flipped byte": (lambda index, values: flip_a_byte(values), NOT_WHOLE),
+    "truncated index": (lambda index, values: index.write_bytes(index.read_bytes()[:500]), NOT_WHOLE),
+    "no index": (lambda index, values: index.unlink(), "parameter20.ckpt: expected a checkpoint's prefix, one of its "
+                 "files, or a folder of checkpoints, found no .index file beside it"),
+    "nothing": (lambda index, values: (index.unlink(), values.unlink()), "parameter20.ckpt: expected a checkpoint's "
+                "prefix, one of its files, or a folder of checkpoints, found nothing of that name"),
+    "another file": (lambda index, values: (index.unlink(), Path("old/parameter20.ckpt").write_text("no checkpoint")),
+                     NOT_WHOLE),
+    "no checkpoint in a folder": (lambda index, values: (index.unlink(), Path("old/parameter20.ckpt").mkdir()),
+                                  "parameter20.ckpt: expected a folder with a valid checkpoint in it, found: "
+                                  "no parameter<epoch>.ckpt"),
+}
+
+
+def zeros(*shape):
+    return np.zeros(shape, np.float32)
+
+
+# The variables that take the place of parameter20.ckpt's or stand beside them, and what is said then.
+UNFIT = {
+    "another network": (lambda variables: {"gaussian_MLP_encoder/w0": zeros(784, 500)}, "the variable "
+                        "encoder_hidden_1/w1, found none of that name; the most similar is gaussian_MLP_encoder/w0"),
+    "decoder only": (lambda variables: {name: value for name, value in variables.items() if name.startswith("decoder")},
+                     "the variable encoder_hidden_1/w1, found none of that name; the most similar is "
+                     "decoder_hidden_1/w4"),
+    "sizes that do not fit": (lambda variables: variables | {"decoder_hidden_2/w5": zeros(12, 13)},
+                              "decoder_hidden_2/w5 of shape (12, 12), found (12, 13)"),
+    "nan": (lambda variables: variables | {"encoder_z/b3": zeros(4) * np.nan},
+            "finite numbers, found NaN or infinity in encoder_z/b3"),
+}
+ANOTHER_INPUT = (lambda variables: variables | {"encoder_hidden_1/w1": zeros(100, 16), "decoder_output/b6": zeros(100),
+                                                "decoder_output/w6": zeros(12, 100)},
+                 "a network for the data's 784 pixels per image, found one for 100")
+MEASURING = {"evaluate": OTHER, "figures": OTHER, "compare": ("old/parameter0.ckpt", *OTHER), "walk": OTHER,
+             "explore": OTHER}
+USING = MEASURING | {"export": ("new", "--npz", "new.npz"), "sample": ()}
+
+
+def refused(capsys, command, checkpoint):
+    """What a command says of a checkpoint that cannot be used, once it is seen to have written nothing."""
+    before = sorted(Path().rglob("*.*"))
+    capsys.readouterr()
+    assert run_mnist.main([command, str(checkpoint), *(USING | {"inspect": ()})[command]]) == 2
+    assert sorted(Path().rglob("*.*")) == before
+    return one_line_error(capsys)
+
+
+@pytest.mark.parametrize("command", [*USING, "inspect"])
+@pytest.mark.parametrize(("damage", "message"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_checkpoint_that_cannot_be_read_is_one_line(old, capsys, damage, message, command):
+    damage(old / "parameter20.ckpt.index", old / "parameter20.ckpt.data-00000-of-00001")
+    assert refused(capsys, command, old / "parameter20.ckpt").startswith(str(old / message))
+
+
+@pytest.mark.parametrize(("command", "change", "message"), [
+    *((command, *unfit) for command in USING for unfit in UNFIT.values()),
+    *((command, *ANOTHER_INPUT) for command in MEASURING)])
+def test_a_checkpoint_that_does_not_fit_is_one_line(old, capsys, command, change, message):
+    prefix = write_checkpoint("x.ckpt", change(checkpoints.read_variables(str(old / "parameter20.ckpt"))))
+    assert refused(capsys, command, prefix) == f"x.ckpt: expected {message}"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "figures", "compare"])
+def test_without_mnist_the_stand_in_is_named(old, capsys, monkeypatch, command, digits):
+    monkeypatch.setattr(data, "rendered_digits", lambda: digits)
+    arguments = (command, *["old"] * (2 if command == "compare" else 1), "--data_dir", "old/oracle.npz/no_folder")
+    output = run(capsys, *arguments)
+    assert "THIS IS NOT MNIST" in output
+    assert "rendered" in output.split("*" * 100)[-1]
+    assert run_mnist.main([*arguments, "--dataset", "mnist"]) == 2
+
+
+def test_the_single_file_of_tensorflow_0_is_taken_as_any_other(old, capsys):
+    values = checkpoints.read_variables(str(old / "parameter20.ckpt"))
+    write_checkpoint("parameter30.ckpt", values, write_version=tf.train.SaverDef.V1)
+    v2 = run(capsys, "evaluate", old, *OTHER).splitlines()[1:]
+    assert run(capsys, "evaluate", "parameter30.ckpt", *OTHER).splitlines()[1:] == v2
+    run(capsys, "export", ".", "model")
+
+
+def test_samples_of_a_network_not_trained_on_mnist_say_so(old, capsys, monkeypatch, digits):
+    """As far as the record beside a checkpoint tells; the original's have none."""
+    titles = []
+    png = plot.png
+    monkeypatch.setattr(plot, "png", lambda figure: titles.append(figure.get_suptitle()) or png(figure))
+    settings = Settings(n_hidden_encoder=8, n_hidden_decoder=8, num_epoch=1, batch_size=50)
+    for name, sha256 in (("other", digits.sha256), ("mnist", data.MNIST_SHA256)):
+        Path(name).mkdir()
+        training.train(digits.train.pixels, sha256, settings, Path(name))
+    for checkpoint in ("other", "mnist", "old"):
+        run(capsys, "sample", checkpoint, "--n", "4")
+    assert titles == ["from a network not trained on MNIST", "", ""]

@@ -1,0 +1,89 @@
+"""Flags: their help, and one line for each wrong one."""
+
+
+import pytest
+
+from tests.helpers import one_line_error
+from vae_graph.cli.flags import COMMANDS, parse_flags
+
+WHOLE_NUMBERS = ("n_hidden_encoder", "n_z", "n_hidden_decoder", "num_epoch", "batch_size", "decay_step",
+                 "checkpoint_every", "seed", "towers", "cluster_timeout")
+FRACTIONS = ("learning_rate", "decay_rate", "keep_prob")
+
+
+@pytest.mark.parametrize(("flag", "value"), [
+    *((flag, value) for flag in WHOLE_NUMBERS for value in ("-1", "1.5", "ten", "", "nan", "1" + 30 * "0")
+      ), *((flag, "0") for flag in WHOLE_NUMBERS if flag != "seed"),
+    *((flag, value) for flag in FRACTIONS for value in ("0", "-0.1", "1.01", "ten", "", "nan", "inf", "1e400"))])
+def test_a_flag_out_of_range_is_one_line(flag, value, capsys):
+    with pytest.raises(SystemExit) as exit:
+        parse_flags([f"--{flag}", value])
+    assert exit.value.code == 2
+    error = one_line_error(capsys)
+    assert error.startswith(f"argument --{flag}: expected a ")
+    assert f"found '{value}'" in error
+
+
+@pytest.mark.parametrize(("flags", "expected"), [
+    (["--dataset", "cifar"], "argument --dataset: invalid choice: 'cifar'"),
+    (["--n_zz", "3"], "unrecognized arguments: --n_zz 3"),
+    (["--num_ep", "3"], "unrecognized arguments: --num_ep 3"),
+    (["--seed"], "argument --seed: expected one argument"),
+    (["--data_dir", ""], "argument --data_dir: expected the name of a folder, found ''"),
+    (["--checkpoint_dir="], "argument --checkpoint_dir: expected the name of a folder, found ''"),
+    (["--figures_dir", ""], "argument --figures_dir: expected the name of a folder, found ''"),
+    *((["--local_cluster", roles], f"argument --local_cluster: expected roles and numbers such as ps=1,worker=2, found "
+                                   f"{roles!r}")
+      for roles in ("", "2", "ps=1", "worker=2", "ps=0,worker=1", "ps=1,worker=x", "ps=1,cook=1", "ps=1,chief=2",
+                    "ps=1,ps=1,worker=1", "ps=1,worker=101", "ps=1,,worker=1")),
+    (["surplus"], "unrecognized arguments: surplus"),
+])
+def test_a_wrong_flag_is_one_line(flags, expected, capsys):
+    with pytest.raises(SystemExit) as exit:
+        parse_flags(flags)
+    assert exit.value.code == 2
+    assert one_line_error(capsys).startswith(expected)
+
+
+def test_help_names_every_flag_with_its_default(capsys):
+    with pytest.raises(SystemExit) as exit:
+        parse_flags(["--help"])
+    assert exit.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for flag, default in (("--keep_prob X", "0.6"), ("--num_epoch N", "200"), ("--learning_rate X", "0.0001"),
+                          ("--data_dir DIR", "$MNIST_DIR, else data"), ("--restart", None), ("--seed N", "0"),
+                          ("--dataset {auto,mnist,rendered,other}", "auto"), ("--checkpoint_every N", "20")):
+        assert flag in text
+        assert default is None or f"(default: {default})" in text
+    assert "(default: None)" not in text
+    assert "(default: False)" not in text
+
+
+@pytest.mark.parametrize("flags", [
+    ("inspect",), ("inspect", ""), ("inspect", "a", "b"), ("inspect", "a", "--seed", "1"),
+    ("evaluate", "a", "--draws", "0"), ("evaluate", "a", "--iwae_samples", "-1"),
+    ("evaluate", "a", "--n_images", "0"), ("evaluate", "a", "--n_z", "2"),
+    ("evaluate", "a", "--seed", "x"), ("figures", "a", "--figures_dir", ""), ("compare", "a"), ("export", "a", ""),
+    ("export", "a", "--npz", ""), ("export",), ("evaluat", "a"), ("sample", "a", "--n", "0"), ("sample",),
+    ("walk", "a", "--images", "1"), ("walk", "a", "--images", "1", "-2"), ("walk", "a", "--n", "1"), ("explore",),
+    ("figures", "a", "--manifold_grid", "log"), ("sweep", "--n_z"), ("sweep", "--n_z", "2", "0"), ("sweep", "a"),
+    ("sweep", "--local_cluster", "ps=1,worker=1"), ("explore", "a", "--add_noise"),
+])
+def test_wrong_flags_are_one_line(flags, capsys):
+    with pytest.raises(SystemExit) as exit:
+        parse_flags(list(flags))
+    assert exit.value.code == 2
+    assert one_line_error(capsys)
+
+
+def test_help_names_the_commands(capsys):
+    with pytest.raises(SystemExit):
+        parse_flags(["--help"])
+    text = capsys.readouterr().out
+    for name in COMMANDS:
+        if name != "train":
+            assert f"\n  {name} " in text
+            with pytest.raises(SystemExit) as exit:
+                parse_flags([name, "--help"])
+            assert exit.value.code == 0
+            assert capsys.readouterr().out.startswith(f"usage: run_mnist.py {name} ")

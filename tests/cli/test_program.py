@@ -1,0 +1,261 @@
+"""`run_mnist.py` as its users run it: its folders, its output, its errors."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import run_mnist
+from tests.helpers import SMALL, command, files_of_at_most, one_line_error, posix_only
+from vae_graph import checkpoints, data, plot
+from vae_graph.cli import outputs
+
+PICTURES = ("result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "training_curve.png")
+
+
+def test_the_whole_job_in_its_own_process(in_tmp):
+    done = subprocess.run(**command("--dataset", "other", *SMALL))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "small digits (not MNIST): 220 training images, 60 test images"
+    assert [line.split()[:2] for line in lines[1:3]] == [["Epoch:", "0"], ["Epoch:", "1"]]
+    assert lines[3] == "Test set of small digits (not MNIST), mean of 10 noise draws, nats per image:"
+    assert not set(done.stdout) & set("\r\b\x1b")          # no progress bar in a log
+
+    results = in_tmp / "figures" / "other"
+    for name in PICTURES:
+        Image.open(results / name).verify()
+    run = json.loads((results / "run.json").read_text())
+    assert run["flags"]["n_hidden_encoder"] == 16
+    assert run["data"]["name"] == "small digits"
+    assert set(run["data"]["sha256"]) == {file.name for file in data.FILES}
+    assert set(run["versions"]) == {"vae_graph", "python", "tensorflow", "numpy", "matplotlib", "pillow"}
+    assert run["seed"] == 0
+    assert run["host"]["threads"] == os.cpu_count()
+    assert run["training"]["epoch"] == [0, 1]
+    test = run["test"]
+    assert test["true_negative_ELBO"] == test["ELBO"] - 2
+    for line, name in zip(lines[4:7], ("Recon_error", "Regularization_error", "ELBO"), strict=True):
+        assert line.split()[:2] == [name, f"{test[name]:.4f}"]
+    assert lines[7].split()[:4] == ["true", "negative", "ELBO", f"{test['true_negative_ELBO']:.4f}"]
+    assert {path.name for path in (in_tmp / "checkpoints" / "other").glob("*.index")} == {
+        "parameter0.ckpt.index", "parameter1.ckpt.index"}
+
+
+def test_on_a_terminal_a_bar_and_ctrl_c(in_tmp, without_pictures, capsys):
+    """The progress bar is for terminals; Ctrl-C saves a checkpoint, from which the run resumes."""
+    pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
+    terminal, program_end = pty.openpty()
+    flags = ("--dataset", "other", *SMALL, "--num_epoch", "100000", "--checkpoint_every", "100000")
+    # A shell that runs the tests in the background may have SIGINT ignored.
+    not_ignored = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(**command(*flags) | {"stdout": program_end}, **not_ignored) as process:
+        os.close(program_end)
+        output = b""
+        while b"\r\x1b[KEpoch:  1 " not in output:
+            output += os.read(terminal, 4096)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):                  # how Linux reports that the other end is closed
+            while os.read(terminal, 4096):
+                pass
+        stopped = re.fullmatch(
+            r"\nstopped by SIGINT; all steps so far are saved in (.*/stopped-\d+/parameter\d+\.ckpt); rerun the same "
+            r"command, without --restart, to resume from the latest checkpoint\n", process.stderr.read())
+        assert process.wait() == 130
+    os.close(terminal)
+    assert b"/400000" in output                             # steps of all epochs
+    assert run_mnist.main(["--dataset", "other", *SMALL]) == 0
+    assert stopped[1] in capsys.readouterr().out
+
+
+def test_a_folder_called_mnist_makes_no_mnist(in_tmp, without_pictures, idx_folder, capsys):
+    idx_folder.rename(in_tmp / "MNIST")
+    assert run_mnist.main(["--dataset", "other", "--data_dir", "MNIST", *SMALL]) == 0
+    assert "Test set of MNIST (not MNIST), " in capsys.readouterr().out
+
+
+def test_same_seed_same_pictures(in_tmp):
+    flags = ["--dataset", "other", *SMALL, "--num_epoch", "1"]
+    for run in ("a", "b"):
+        assert run_mnist.main([*flags, "--checkpoint_dir", run, "--figures_dir", run]) == 0
+    for name in PICTURES:
+        assert (in_tmp / "a" / "other" / name).read_bytes() == (in_tmp / "b" / "other" / name).read_bytes()
+
+
+def test_the_titles_name_the_data_and_the_plane(in_tmp, monkeypatch):
+    titles = []
+    png = plot.png
+    monkeypatch.setattr(plot, "png", lambda figure: titles.append(figure.get_suptitle()) or png(figure))
+    assert run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "1", "--n_z", "3"]) == 0
+    data_set, plane = "small digits (not MNIST)", "the plane of the first two principal components of z, n_z = 3"
+    assert titles == [data_set, f"{data_set}\n{plane}", f"{data_set}\n{plane}", data_set, data_set]
+
+
+def test_checkpoints_and_pictures_may_share_a_folder(in_tmp, without_pictures):
+    """The training curve, the schematic and run.json are beside the checkpoints when the run is resumed."""
+    flags = ["--dataset", "other", *SMALL, "--checkpoint_dir", "one", "--figures_dir", "one"]
+    assert [run_mnist.main(flags), run_mnist.main([*flags, "--num_epoch", "3"])] == [0, 0]
+    assert json.loads((in_tmp / "one" / "other" / "run.json").read_text())["training"]["epoch"] == [0, 1, 2]
+
+
+def test_pictures_can_be_watched_as_they_come(in_tmp, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(run_mnist, "draw_results", lambda prefix, *rest: drawn.append(Path(prefix).name))
+    run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "6", "--checkpoint_every", "2"])
+    assert drawn == [f"parameter{epoch}.ckpt" for epoch in (0, 2, 4, 5)]
+
+
+def test_restart_begins_anew_and_keeps_the_earlier_run(in_tmp, without_pictures, capsys):
+    run_mnist.main(["--dataset", "other", *SMALL])
+    before = (in_tmp / "checkpoints" / "other" / "parameter1.ckpt.index").read_bytes()
+    capsys.readouterr()
+    assert run_mnist.main(["--dataset", "other", *SMALL, "--n_z", "3"]) == 2
+    assert "--restart" in capsys.readouterr().err
+    assert run_mnist.main(["--dataset", "other", *SMALL, "--n_z", "3", "--restart"]) == 0
+    earlier = in_tmp / "checkpoints" / "other" / "earlier-1"
+    assert f"the earlier run is now in {earlier.relative_to(in_tmp)}" in capsys.readouterr().out
+    assert (earlier / "parameter1.ckpt.index").read_bytes() == before
+    assert checkpoints.latest_valid(earlier.parent)[0].sizes.n_z == 3
+
+
+@pytest.fixture
+def few_rendered_digits(monkeypatch):
+    make = data.rendered_digits
+    monkeypatch.setattr(data, "rendered_digits", lambda: make(n_train=240, n_test=60))
+
+
+class TestWithoutMnist:
+    """The folder for the data lies under a file, so nothing can be read from it or downloaded into it."""
+
+    @pytest.fixture
+    def no_mnist(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "file").touch()
+        return str(tmp_path / "file" / "data")
+
+    def test_auto_takes_rendered_digits_and_says_so(self, no_mnist, few_rendered_digits, capsys, monkeypatch):
+        titles = set()
+        picture = plot.reconstruction
+        monkeypatch.setattr(plot, "reconstruction",
+                            lambda *arrays_and_title: titles.add(arrays_and_title[-1]) or picture(*arrays_and_title))
+        assert run_mnist.main(["--data_dir", no_mnist, *SMALL, "--num_epoch", "1"]) == 0
+        output = capsys.readouterr().out
+        assert "THIS IS NOT MNIST" in output
+        assert "put its four .gz files into" in output
+        assert "Test set of rendered digits (not MNIST)" in output
+        assert titles == {"rendered digits (not MNIST)"}
+        assert {path.name for path in Path("figures").iterdir()} == {"rendered"}
+        assert {path.name for path in Path("checkpoints").iterdir()} == {"rendered"}
+
+    def test_mnist_is_mnist_or_an_error(self, no_mnist, capsys):
+        assert run_mnist.main(["--dataset", "mnist", "--data_dir", no_mnist]) == 2
+        assert one_line_error(capsys).startswith(f"{no_mnist}: expected train-images-idx3-ubyte.gz, ")
+
+    def test_rendered_needs_no_mnist(self, no_mnist, few_rendered_digits, without_pictures, capsys):
+        assert run_mnist.main(["--dataset", "rendered", *SMALL]) == 0
+        assert "THIS IS NOT MNIST" not in capsys.readouterr().out
+        assert {path.name for path in Path("figures").iterdir()} == {"rendered"}
+        assert {path.name for path in Path("checkpoints").iterdir()} == {"rendered"}
+
+
+@pytest.mark.parametrize("flag", ["--checkpoint_dir", "--figures_dir"])
+def test_a_folder_that_cannot_be_written_is_known_before_training(in_tmp, flag, capsys):
+    (in_tmp / "file").touch()
+    assert run_mnist.main(["--dataset", "other", *SMALL, flag, "file"]) == 2
+    assert one_line_error(capsys).startswith(f"{flag}: expected a writable folder, found ")
+
+
+def test_a_read_only_folder_is_known_before_training(in_tmp, monkeypatch, capsys):
+    def read_only(dir):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(outputs.tempfile, "TemporaryFile", read_only)
+    assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
+    folder = Path("checkpoints", "other")
+    assert one_line_error(capsys) == (
+        f"--checkpoint_dir: expected a writable folder, found {folder}: Read-only file system")
+
+
+def test_a_batch_too_large_is_one_line(in_tmp, capsys):
+    assert run_mnist.main(["--dataset", "other", *SMALL, "--batch_size", "221"]) == 2
+    assert one_line_error(capsys) == "--batch_size: expected at most 220, the number of training images, found 221"
+
+
+def test_a_spoiled_data_file_is_one_line(in_tmp, idx_folder, capsys):
+    (idx_folder / data.TEST_IMAGES.name).write_text("<!doctype html>")
+    assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
+    assert one_line_error(capsys).startswith(f"{idx_folder / data.TEST_IMAGES.name}: expected a gzip file, found ")
+
+
+class TestFullDisk:
+    FLAGS = ("--dataset", "other", *SMALL, "--checkpoint_every", "1")
+
+    @pytest.mark.parametrize(("n_bytes", "expected"), [
+        (50_000, "checkpoints/other/parameter1.ckpt: expected to write a checkpoint, found: "),
+        (100, "checkpoints/other/resume.json'"),
+    ])
+    def test_the_last_checkpoint_stays(self, in_tmp, without_pictures, capsys, n_bytes, expected):
+        assert run_mnist.main([*self.FLAGS, "--num_epoch", "1"]) == 0
+        folder = in_tmp / "checkpoints" / "other"
+        before = {path.name: path.read_bytes() for path in folder.glob("parameter*")}
+        capsys.readouterr()
+        with files_of_at_most(n_bytes):
+            assert run_mnist.main([*self.FLAGS, "--num_epoch", "2"]) == 2
+        message = one_line_error(capsys)
+        assert expected in message
+        assert "File too large" in message
+        assert {path.name: path.read_bytes() for path in folder.glob("parameter*")} == before
+        assert not [*folder.glob(".saving-*")]
+        assert run_mnist.main([*self.FLAGS, "--num_epoch", "2"]) == 0
+        assert checkpoints.latest_valid(folder)[0].epoch == 1
+
+    def test_a_picture_that_does_not_fit_is_named(self, in_tmp, capsys):
+        flags = [*self.FLAGS, "--n_hidden_encoder", "1", "--n_hidden_decoder", "1", "--num_epoch", "1"]
+        with files_of_at_most(40_000):
+            assert run_mnist.main(flags) == 2
+        assert "figures/other/result1_reconstruction.png'" in one_line_error(capsys)
+        assert not [*Path("figures", "other").iterdir()]
+        assert checkpoints.latest_valid(in_tmp / "checkpoints" / "other")[0].epoch == 0
+        assert run_mnist.main(flags) == 0
+
+
+def test_a_folder_that_vanishes_is_one_line(in_tmp, monkeypatch, capsys):
+    monkeypatch.setattr(run_mnist, "draw_results", lambda *args: shutil.rmtree(in_tmp / "checkpoints"))
+    assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
+    assert "checkpoints/other/" in one_line_error(capsys)
+
+
+@posix_only
+def test_in_a_hostile_place(tmp_path, idx_files):
+    """No display, no home, a locale of seven bits, a path with spaces and other letters."""
+    place = tmp_path / "Größe und 図"
+    place.mkdir()
+    run = command("--dataset", "other", "--data_dir", "données", *SMALL, "--num_epoch", "1")
+    shutil.copytree(idx_files, place / "données")
+    environment = {name: value for name, value in run["env"].items()
+                   if name not in ("DISPLAY", "HOME", "LANG", "LC_ALL", "PYTHONUTF8", "PYTHONIOENCODING")}
+    environment |= {"HOME": "/dev/null", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(**run | {"env": environment, "text": False}, cwd=place)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (place / "figures" / "other" / "result3_manifold.png").exists()
+    assert b"Test set of donn" in done.stdout
+
+
+@posix_only
+def test_an_output_that_is_closed_is_one_line(in_tmp, monkeypatch, capsys):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with open(write_end, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
+    assert one_line_error(capsys) == (
+        "expected an output that stays open, found it closed; rerun the same command, without --restart, to resume "
+        "from the latest checkpoint")

@@ -1,0 +1,160 @@
+"""What several test files use: small networks, small data, files made by hand, processes, and checks."""
+
+import contextlib
+import dataclasses
+import gzip
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+import run_mnist
+from vae_graph import checkpoints, data, training
+from vae_graph.checkpoints import writing
+from vae_graph.cli.flags import COMMANDS
+from vae_graph.cluster import local
+from vae_graph.cluster.config import Task
+from vae_graph.settings import Settings
+from vae_graph.training_graph import training_graph
+
+ROOT = Path(__file__).parent.parent
+ORACLE_DIR = Path(__file__).parent / "legacy-oracle" / "tf-1.4.0"
+
+# A small network, in code and as flags. One tower: its graph is built in half the time.
+SETTINGS = Settings(n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, num_epoch=4, batch_size=50, learning_rate=1e-2,
+                    seed=7, checkpoint_every=2)
+SMALL = ("--n_hidden_encoder", "16", "--n_hidden_decoder", "12", "--batch_size", "50", "--towers", "1", "--num_epoch",
+         "2")
+PS, CHIEF, WORKER = Task("ps", 0), Task("worker", 0), Task("worker", 1)
+
+posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no equivalent")
+# The examples of a test share a folder, in which each writes its own files.
+many = settings(max_examples=300, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def train(digits, folder, on_checkpoint=lambda prefix: None, histograms=False, **changes):
+    """Train a network of `SETTINGS`, with some changes."""
+    folder.mkdir(exist_ok=True)
+    return training.train(digits.train.pixels, digits.sha256, dataclasses.replace(SETTINGS, **changes), folder,
+                          on_checkpoint, n_towers=1, histograms=histograms)
+
+
+def variables_as_bytes(prefix):
+    return {name: value.tobytes() for name, value in checkpoints.read_variables(prefix).items()}
+
+
+def save_training_graph(folder, epoch):
+    """Write the checkpoint of an untrained network."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        training_graph(784, SETTINGS)
+        session.run(tf.global_variables_initializer())
+        return writing.save(session, tf.train.Saver(), folder, epoch)
+
+
+def write_checkpoint(prefix, variables, **saver_flags):
+    """Write arrays, by their names, as a checkpoint."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        saver = tf.train.Saver({name: tf.Variable(value) for name, value in variables.items()}, **saver_flags)
+        session.run(tf.global_variables_initializer())
+        return saver.save(session, str(prefix), write_meta_graph=False)
+
+
+def write_idx(path, items):
+    """Write uint8 items, [n, 28, 28] or [n], as a gzipped IDX file."""
+    header = np.array([0x0800 + items.ndim, *items.shape], ">u4").tobytes()
+    path.write_bytes(gzip.compress(header + items.tobytes(), mtime=0))
+
+
+def write_small_idx(folder):
+    """Write 240 rendered training digits and 60 test digits as four IDX files."""
+    folder.mkdir(exist_ok=True)
+    images, labels = data.rendered.draw_digits(300, seed=1)
+    images = images.reshape(-1, 28, 28)
+    for (images_file, labels_file), part in (((data.TRAIN_IMAGES, data.TRAIN_LABELS), slice(0, 240)),
+                                             ((data.TEST_IMAGES, data.TEST_LABELS), slice(240, 300))):
+        write_idx(folder / images_file.name, images[part])
+        write_idx(folder / labels_file.name, labels[part])
+    return folder
+
+
+def damaged(content):
+    """The bytes truncated, or some of them changed, or others appended."""
+    place = st.integers(0, len(content) - 1)
+    changes = st.lists(st.tuples(place, st.integers(0, 255)), min_size=1, max_size=4)
+
+    def change(places):
+        changed = bytearray(content)
+        for at, byte in places:
+            changed[at] = byte
+        return bytes(changed)
+    return st.one_of(place.map(lambda end: content[:end]), changes.map(change),
+                     st.binary(min_size=1, max_size=9).map(lambda more: content + more))
+
+
+@contextlib.contextmanager
+def files_of_at_most(n_bytes):
+    """A limit with the effect of a full disk, of a quota and of `ulimit -f`."""
+    resource = pytest.importorskip("resource", reason="Windows has no limits of this kind")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def assert_one_line(error, beginning):
+    assert str(error).startswith(beginning)
+    assert "\n" not in str(error)
+
+
+def one_line_error(capsys):
+    """The message on the error stream, which must be one line."""
+    captured = capsys.readouterr()
+    program, _, message = captured.err.partition(": error: ")
+    assert program in ("run_mnist.py", *(f"run_mnist.py {name}" for name in COMMANDS))
+    assert captured.err.count("\n") == 1
+    return message.rstrip("\n")
+
+
+def command(*flags):
+    """Arguments of `subprocess` for the program in a new process, with its own default log level."""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return {"args": [sys.executable, str(ROOT / "run_mnist.py"), *flags], "env": environment, "text": True,
+            "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
+
+def start_program(folder, flags, environment, log):
+    """Start the program in a forked process, in which TensorFlow is already imported.
+
+    Args:
+        folder: its working directory.
+        flags: its arguments.
+        environment: variables to set.
+        log: a file for its output.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.helpers"])
+    process = context.Process(target=_run_program, args=(folder, flags, environment, log))
+    process.start()
+    return process
+
+
+def _run_program(folder, flags, environment, log):
+    os.chdir(folder)
+    os.environ |= environment
+    with open(log, "a", buffering=1) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        sys.exit(run_mnist.main([*flags]))
+
+
+def addresses(*tasks):
+    """An unused address of this machine for each of some tasks."""
+    ports = local.free_ports(len(tasks))
+    return {task: f"127.0.0.1:{port}" for task, port in zip(tasks, ports, strict=True)}

@@ -1,0 +1,162 @@
+"""Resuming: from the latest valid checkpoint, and only as the same run."""
+
+import dataclasses
+import shutil
+
+import pytest
+
+from tests.helpers import (
+    ORACLE_DIR,
+    SETTINGS,
+    train,
+    write_checkpoint,
+)
+from vae_graph import checkpoints, training
+from vae_graph.settings import SettingsError
+
+
+@pytest.fixture(scope="module")
+def trained(digits, tmp_path_factory):
+    """A run of three epochs, which each test copies."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training, "STEPS_PER_RUN", 1)
+        train(digits, folder, num_epoch=3)
+    return folder
+
+
+@pytest.fixture
+def run_folder(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def test_a_stopped_run_goes_on(digits, tmp_path, capsys):
+    def stop(prefix):
+        if prefix.endswith("parameter2.ckpt"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(digits, tmp_path, stop)
+    before = capsys.readouterr().out.splitlines()
+    prefix, history = train(digits, tmp_path)
+    after = capsys.readouterr().out.splitlines()
+    assert len(before) == 3
+    assert after[0] == f"resuming from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
+    assert len(after) == 2
+    assert history["epoch"] == [0, 1, 2, 3]
+    assert checkpoints.read_variables(prefix)["Variable"] == 4 * 4
+
+
+def test_a_resumed_run_draws_new_noise(digits, tmp_path):
+    """With a learning rate too small to move a weight, two epochs differ by their noise alone."""
+    train(digits, tmp_path, num_epoch=1, learning_rate=1e-30)
+    _, history = train(digits, tmp_path, num_epoch=2, learning_rate=1e-30)
+    assert history["Recon_error"][0] != history["Recon_error"][1]
+
+
+def test_a_finished_run_is_left_as_it_is(digits, tmp_path, capsys):
+    prefix, history = train(digits, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    seen = []
+    assert train(digits, tmp_path, seen.append, num_epoch=3) == (prefix, history)
+    assert seen == [prefix]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert capsys.readouterr().out == f"{prefix} has 4 epochs: nothing left to train for --num_epoch 3\n"
+
+
+def test_goes_on_from_the_newest_whole_checkpoint(digits, tmp_path, capsys):
+    train(digits, tmp_path)
+    broken = tmp_path / "parameter3.ckpt.data-00000-of-00001"
+    broken.write_bytes(broken.read_bytes()[:100])
+    _, history = train(digits, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].startswith(f"skipped: {tmp_path / 'parameter3.ckpt'}: expected a valid checkpoint")
+    assert lines[5] == f"the skipped files are now in {tmp_path / 'earlier-1'}"
+    assert lines[6] == f"resuming from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
+    assert history["epoch"] == [0, 1, 2, 3]
+    assert (tmp_path / "earlier-1" / broken.name).stat().st_size == 100
+
+
+def test_where_nothing_is_whole_the_run_begins_anew(digits, tmp_path, capsys):
+    """Its record would be in the new one's way too."""
+    train(digits, tmp_path, num_epoch=1)
+    (tmp_path / "parameter0.ckpt.index").write_bytes(b"")
+    capsys.readouterr()
+    _, history = train(digits, tmp_path, num_epoch=2, seed=8)
+    assert f"the skipped files are now in {tmp_path / 'earlier-1'}" in capsys.readouterr().out
+    assert history["epoch"] == [0, 1]
+    assert (tmp_path / "earlier-1" / "resume.json").exists()
+
+
+def test_weights_without_adams_slots_are_moved_out_of_the_way(digits, tmp_path, capsys):
+    prefix, _ = train(digits, tmp_path / "run", num_epoch=1)
+    weights = checkpoints.read_network(prefix)[1]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write_checkpoint(folder / "parameter1.ckpt", weights)
+    capsys.readouterr()
+    train(digits, folder, num_epoch=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"skipped: {folder / 'parameter1.ckpt'}: expected the variable ")
+    assert lines[1] == f"the skipped files are now in {folder / 'earlier-1'}"
+    assert lines[2].startswith("Epoch:  0 ")
+    assert checkpoints.read_variables(str(folder / "earlier-1" / "parameter1.ckpt")).keys() == weights.keys()
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("n_hidden_encoder", 17), ("n_z", 3), ("n_hidden_decoder", 13), ("learning_rate", 0.5), ("decay_rate", 0.5),
+    ("decay_step", 7), ("batch_size", 51), ("keep_prob", 0.5), ("seed", 8), ("shuffle", True), ("add_noise", True)])
+def test_other_settings_are_refused(digits, run_folder, name, value):
+    before = {path: path.read_bytes() for path in run_folder.iterdir()}
+    with pytest.raises(SettingsError) as error:
+        train(digits, run_folder, **{name: value})
+    assert str(error.value).startswith(
+        f"--{name}: expected {getattr(SETTINGS, name)} as in the run in {run_folder}, found {value}; ")
+    assert {path: path.read_bytes() for path in run_folder.iterdir()} == before
+
+
+def test_the_way_on_is_told_for_flags_without_a_value_too(digits, tmp_path):
+    train(digits, tmp_path, num_epoch=1, shuffle=True)
+    with pytest.raises(SettingsError, match=r"expected True .*, found False; resume with --shuffle, restart"):
+        train(digits, tmp_path)
+    with pytest.raises(SettingsError, match=r"expected False .*, found True; resume with no --add_noise, restart"):
+        train(digits, tmp_path, shuffle=True, add_noise=True)
+
+
+def test_other_data_are_refused(digits, run_folder):
+    with pytest.raises(SettingsError, match="--dataset: expected the data of the run"):
+        train(dataclasses.replace(digits, sha256=dict.fromkeys(digits.sha256, "0" * 64)), run_folder)
+
+
+def test_goes_on_from_the_originals_checkpoint(digits, tmp_path):
+    """One written by TensorFlow 1.4.0, with no resume file beside it: Adam's slots and the step go on too."""
+    shutil.copytree(ORACLE_DIR, tmp_path / "old")
+    with pytest.raises(SettingsError, match=r"--n_hidden_encoder: expected 16 .*, found 20"):
+        train(digits, tmp_path / "old", num_epoch=22, n_hidden_encoder=20)
+    prefix, history = train(digits, tmp_path / "old", num_epoch=22)
+    assert history["epoch"] == [21]
+    assert checkpoints.read_variables(prefix)["Variable"] == 20 + 4
+
+
+@pytest.mark.parametrize("content", [
+    "", "[]", "\xff", '{"settings": {}}', '{"settings": [], "data": {}, "errors": {}}',
+    '{"settings": {"n_zz": 2}, "data": {}, "errors": {}}'])
+def test_a_spoiled_resume_file_is_named(digits, run_folder, content):
+    (run_folder / "resume.json").write_text(content, encoding="latin-1")
+    expected = r"resume\.json: expected a record written by this program"
+    with pytest.raises(checkpoints.CheckpointError, match=expected):
+        train(digits, run_folder)
+
+
+@pytest.mark.parametrize("state", [None, "", 'model_checkpoint_path: "parameter99.ckpt"\n', "\0\xff", (
+    'model_checkpoint_path: "C:\\\\vae\\\\save\\\\parameter2.ckpt"\n'
+    'all_model_checkpoint_paths: "C:\\\\vae\\\\save\\\\parameter2.ckpt"\n')])
+def test_the_state_file_is_not_needed(digits, run_folder, capsys, state):
+    (run_folder / "checkpoint").unlink()
+    if state is not None:
+        (run_folder / "checkpoint").write_text(state, encoding="latin-1")
+    capsys.readouterr()
+    _, history = train(digits, run_folder)
+    assert f"resuming from {run_folder / 'parameter2.ckpt'}, epoch 3 of 4" in capsys.readouterr().out
+    assert history["epoch"] == [0, 1, 2, 3]

@@ -1,0 +1,200 @@
+"""The training run: signals, kills and divergence at any step."""
+
+import json
+import os
+import signal
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+from tests.helpers import SMALL, one_line_error, posix_only, train, variables_as_bytes
+from vae_graph import checkpoints
+from vae_graph.checkpoints import files
+from vae_graph.cli.execution import execute
+from vae_graph.cli.flags import parse_flags
+from vae_graph.runs import signals
+from vae_graph.runs.training_run import Diverged, Stopped, TrainingRun
+
+
+@pytest.fixture(scope="module")
+def unbroken(digits, tmp_path_factory):
+    """The results of an uninterrupted run."""
+    prefix, history = train(digits, tmp_path_factory.mktemp("unbroken"))
+    return variables_as_bytes(prefix), history
+
+
+class Killed(BaseException):
+    """Simulates SIGKILL: only `finally` runs."""
+
+
+class TestStops:
+    """Within an epoch, in one process, compared with an uninterrupted run."""
+
+    @pytest.fixture(autouse=True)
+    def signals_not_ignored(self):
+        """A shell that runs the tests in the background may have SIGINT ignored."""
+        before = {number: signal.signal(number, signal.default_int_handler) for number in signals.STOP_SIGNALS}
+        yield
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    @pytest.fixture
+    def at_step(self, monkeypatch):
+        """Do something once, when the run comes to a step."""
+        def arrange(number, act):
+            add_steps, seen = TrainingRun.add_steps, []
+
+            def add_steps_and_act(run, errors, step=None):
+                if run.step == number and not seen:
+                    seen.append(number)
+                    act()
+                add_steps(run, errors, step)
+
+            monkeypatch.setattr(TrainingRun, "add_steps", add_steps_and_act)
+        return arrange
+
+    @posix_only
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_a_signal_leaves_the_last_step(self, digits, tmp_path, at_step, unbroken, number):
+        at_step(6, lambda: os.kill(os.getpid(), number))         # the third of four steps of epoch 1
+        handler = signal.getsignal(number)
+        with pytest.raises(Stopped) as stop:
+            train(digits, tmp_path)
+        assert stop.value.number == number
+        assert signal.getsignal(number) == handler
+        prefix = tmp_path / "stopped-0000000007" / "parameter1.ckpt"
+        assert str(stop.value) == f"stopped by {number.name}; all steps so far are saved in {prefix}"
+        assert checkpoints.read_variables(str(prefix))["Variable"] == 7
+        after = train(digits, tmp_path)
+        assert (variables_as_bytes(after[0]), after[1]) == unbroken
+        assert not prefix.parent.exists()
+
+    @posix_only
+    @pytest.mark.parametrize("step", [3, 15])
+    def test_a_signal_at_the_end_of_an_epoch(self, digits, tmp_path, at_step, unbroken, step):
+        at_step(step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Stopped):
+            train(digits, tmp_path)
+        prefix, history = train(digits, tmp_path)
+        assert (variables_as_bytes(prefix), history) == unbroken
+
+    @posix_only
+    def test_many_stops(self, digits, tmp_path, at_step, unbroken):
+        for step in (1, 2, 5, 6, 11):
+            at_step(step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+            with pytest.raises(Stopped):
+                train(digits, tmp_path)
+            assert len([*tmp_path.glob("stopped-*")]) == 1
+        prefix, history = train(digits, tmp_path)
+        assert (variables_as_bytes(prefix), history) == unbroken
+
+    @posix_only
+    def test_a_stop_before_the_first_step(self, digits, tmp_path, at_step, unbroken):
+        """Its checkpoint is that of the stop before it."""
+        at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Stopped) as first:
+            train(digits, tmp_path)
+        with pytest.raises(Stopped) as second:
+            train(digits, tmp_path, lambda prefix: os.kill(os.getpid(), signal.SIGTERM))
+        assert str(second.value) == str(first.value)
+        prefix, history = train(digits, tmp_path)
+        assert (variables_as_bytes(prefix), history) == unbroken
+
+    @posix_only
+    def test_a_broken_stop_is_moved_out_of_the_way(self, digits, tmp_path, at_step, unbroken, capsys):
+        at_step(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Stopped):
+            train(digits, tmp_path)
+        broken = tmp_path / "stopped-0000000011" / "parameter2.ckpt.data-00000-of-00001"
+        broken.write_bytes(b"")
+        prefix, history = train(digits, tmp_path)
+        assert f"resuming from {tmp_path / 'parameter0.ckpt'}, epoch 1 of 4" in capsys.readouterr().out
+        assert (variables_as_bytes(prefix), history) == unbroken
+        assert not broken.parent.exists()
+        assert (tmp_path / "earlier-1" / broken.parent.name / broken.name).exists()
+
+    @posix_only
+    def test_a_second_signal_ends_at_once(self, digits, tmp_path, at_step):
+        def twice():
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        at_step(6, twice)
+        with pytest.raises(KeyboardInterrupt):
+            train(digits, tmp_path)
+
+    @posix_only
+    def test_an_ignored_signal_stays_ignored(self, digits, tmp_path, at_step, unbroken):
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            at_step(6, lambda: os.kill(os.getpid(), signal.SIGHUP))
+            assert train(digits, tmp_path)[1] == unbroken[1]
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+    @pytest.mark.parametrize("number", range(1, 13))
+    def test_killed_between_two_files(self, digits, tmp_path, monkeypatch, unbroken, number):
+        """Killed before each rename in turn: of the record, the checkpoint's two files, the state file."""
+        commit, count = files.commit, []
+
+        def die(path, target):
+            count.append(target)
+            if len(count) == number:
+                raise Killed
+            commit(path, target)
+
+        monkeypatch.setattr(files, "commit", die)
+        with pytest.raises(Killed):
+            train(digits, tmp_path)
+        prefix, history = train(digits, tmp_path)
+        assert (variables_as_bytes(prefix), history) == unbroken
+        assert not [*tmp_path.glob(".saving-*")]
+        assert tf.train.latest_checkpoint(tmp_path) == prefix
+
+    def test_killed_while_a_stop_is_written(self, digits, tmp_path, monkeypatch, at_step, unbroken):
+        at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+        def die(path, content):
+            if "stopped" in str(path):
+                raise Killed
+            path.write_bytes(content)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "write_atomic", die)
+            with pytest.raises(Killed):
+                train(digits, tmp_path)
+        prefix, history = train(digits, tmp_path)
+        assert (variables_as_bytes(prefix), history) == unbroken
+
+
+class TestDivergence:
+    def test_stops_in_the_same_epoch_and_names_step_and_term(self, digits, tmp_path):
+        prefix, _ = train(digits, tmp_path, num_epoch=1)
+        before = variables_as_bytes(prefix)
+        record = json.loads((tmp_path / "resume.json").read_text())
+        record["settings"]["learning_rate"] = 1e30
+        (tmp_path / "resume.json").write_text(json.dumps(record))
+        with pytest.raises(Diverged) as error:
+            train(digits, tmp_path, learning_rate=1e30)
+        assert str(error.value).startswith(
+            "step 5 in epoch 1: expected finite errors, found Recon_error nan; the latest valid checkpoint is "
+            f"{prefix}; restart with --restart and ")
+        assert variables_as_bytes(prefix) == before
+        assert checkpoints.latest_valid(tmp_path)[0].prefix == prefix
+
+    def test_before_the_first_checkpoint(self, digits, tmp_path):
+        with pytest.raises(Diverged, match="; there is no checkpoint yet; restart"):
+            train(digits, tmp_path, learning_rate=1e30)
+
+    def test_weights_that_diverge_in_the_last_step_are_not_kept(self, digits, tmp_path):
+        """A step's errors are those before its update: the weights diverge first."""
+        with pytest.raises(checkpoints.CheckpointError, match="expected finite numbers, found NaN or infinity in "):
+            train(digits, tmp_path, batch_size=220, num_epoch=1, learning_rate=float("inf"))
+        assert checkpoints.latest_valid(tmp_path) == (None, {})
+
+    def test_is_one_line(self, in_tmp, capsys):
+        flags = parse_flags(["--dataset", "other", *SMALL])
+        flags.learning_rate = 1e30           # more than the flag allows
+        assert execute(flags) == 2
+        assert one_line_error(capsys).startswith("step 1 in epoch 0: expected finite errors, found ")

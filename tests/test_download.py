@@ -1,0 +1,132 @@
+"""Downloads from mirrors that work, lie, stall or do not answer."""
+
+import contextlib
+import dataclasses
+import functools
+import http.server
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from vae_graph import data, download
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def mirror(folder):
+    """A web server on this machine that offers the files of `folder`."""
+    with http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def small_mnist(idx_folder, monkeypatch):
+    """`idx_folder` with its own digests in MNIST's place, so that it is what a mirror should give."""
+    names = ("TRAIN_IMAGES", "TRAIN_LABELS", "TEST_IMAGES", "TEST_LABELS")
+    for name in names:
+        file = getattr(data, name)
+        _, digest = data.read_idx(idx_folder / file.name, file.item_shape)
+        monkeypatch.setattr(data, name, dataclasses.replace(file, sha256=digest))
+    monkeypatch.setattr(data, "FILES", tuple(getattr(data, name) for name in names))
+    return idx_folder
+
+
+class TestDownload:
+    def test_a_mirror_that_gives_html_is_passed_over(self, small_mnist, tmp_path, capsys):
+        portal = tmp_path / "portal"
+        portal.mkdir()
+        for file in data.FILES:
+            (portal / file.name).write_text("<!doctype html><title>log in</title>")
+        folder = tmp_path / "new" / "data"
+        with mirror(portal) as bad, mirror(small_mnist) as good:
+            data_set = data.mnist(folder, mirrors=[bad, good])
+        np.testing.assert_array_equal(data_set.test.images, data.other(small_mnist).test.images)
+        assert sorted(path.name for path in folder.iterdir()) == sorted(file.name for file in data.FILES)
+        assert "\b" not in capsys.readouterr().out
+
+    def test_only_what_is_missing_is_fetched(self, small_mnist, tmp_path):
+        folder = tmp_path / "data"
+        with mirror(small_mnist) as good:
+            data.mnist(folder, mirrors=[good])
+            (folder / data.TEST_LABELS.name).unlink()
+            before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+            data.mnist(folder, mirrors=[good])
+        assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    def test_what_one_mirror_gave_is_not_asked_of_the_next(self, small_mnist, tmp_path):
+        first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "data"
+        for mirror_folder, files in ((first, data.FILES[:2]), (second, data.FILES[2:])):
+            mirror_folder.mkdir()
+            for file in files:
+                (mirror_folder / file.name).write_bytes((small_mnist / file.name).read_bytes())
+        with mirror(first) as gives_two, mirror(second) as gives_the_others:
+            data.mnist(folder, mirrors=[gives_two, gives_the_others])
+        assert len(list(folder.iterdir())) == 4
+
+    def test_another_data_set_is_not_taken_from_a_mirror(self, small_mnist, tmp_path, monkeypatch):
+        monkeypatch.setattr(data, "FILES", tuple(dataclasses.replace(file, sha256="0" * 64) for file in data.FILES))
+        with mirror(small_mnist) as wrong, pytest.raises(data.MnistUnavailable, match="which is not MNIST's"):
+            data.mnist(tmp_path / "data", mirrors=[wrong])
+        assert list((tmp_path / "data").iterdir()) == []
+
+    def test_no_mirror_gives_it(self, small_mnist, tmp_path):
+        with mirror(tmp_path / "nothing") as empty, pytest.raises(data.MnistUnavailable, match="404"):
+            data.mnist(tmp_path / "data", mirrors=[empty])
+        assert list((tmp_path / "data").iterdir()) == []
+
+    def test_a_silent_mirror_is_given_up(self, small_mnist, tmp_path, monkeypatch):
+        monkeypatch.setattr(download, "ANSWER_TIMEOUT", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            start = time.monotonic()
+            with pytest.raises(data.MnistUnavailable, match=r"no answer for 0.3 s|timed out"):
+                data.mnist(tmp_path / "data", mirrors=[f"http://127.0.0.1:{silent.getsockname()[1]}/"])
+            assert time.monotonic() - start < 3
+
+    def test_a_mirror_whose_name_is_looked_up_for_ever_is_given_up(self, small_mnist, tmp_path, monkeypatch):
+        released = threading.Event()
+        monkeypatch.setattr(download, "ANSWER_TIMEOUT", 0.3)
+        monkeypatch.setattr(download.urllib.request, "urlopen", lambda *args, **kwargs: released.wait(30))
+        start = time.monotonic()
+        with pytest.raises(data.MnistUnavailable, match=r"no answer for 0\.3 s"):
+            data.mnist(tmp_path / "data", mirrors=["http://localhost/"])
+        assert time.monotonic() - start < 3
+        released.set()
+
+    def test_a_mirror_that_stalls_is_given_up(self, small_mnist, tmp_path, monkeypatch):
+        class Stalling(QuietHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.wfile.write(b"x")
+                released.wait()
+
+        released = threading.Event()
+        monkeypatch.setattr(download, "STALL_TIMEOUT", 0.3)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            start = time.monotonic()
+            with pytest.raises(data.MnistUnavailable, match=r"no answer for 0\.3 s"):
+                data.mnist(tmp_path / "data", mirrors=[f"http://127.0.0.1:{server.server_port}/"])
+            assert time.monotonic() - start < 5
+            released.set()
+            server.shutdown()
+        assert socket.getdefaulttimeout() is None
+
+    def test_failing_mirrors_are_given_up_within_15_seconds(self):
+        assert download.ANSWER_TIMEOUT + download.STALL_TIMEOUT <= 15
+
+    def test_a_folder_that_cannot_be_made(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(data.MnistUnavailable, match="found no folder to download into: Not a directory"):
+            data.mnist(tmp_path / "file" / "data")

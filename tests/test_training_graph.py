@@ -1,0 +1,91 @@
+"""The training graph: its initial weights, its noise, its towers."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from tests.helpers import (
+    ORACLE_DIR,
+    SETTINGS,
+)
+from vae_graph import Variational_autoencoder
+from vae_graph.training_graph import training_graph
+
+
+def test_each_step_has_pixel_noise_of_its_own():
+    settings = dataclasses.replace(SETTINGS, add_noise=True)
+    with tf.Graph().as_default(), tf.Session() as session:
+        graph = training_graph(784, settings, n_steps=2, n_towers=2)
+        session.run(tf.global_variables_initializer())
+        drawn = session.run([step.noise for step in graph.steps],
+                            {graph.input_data: np.zeros([100, 784]), graph.dropout_rate: 0.6})
+    masks = [value for step in drawn for value in step.values() if value.shape == (25, 784)]
+    assert len(masks) == 2 * 2 * 2               # steps, towers, masks of each
+    assert all((a != b).mean() > 0.99 for number, a in enumerate(masks) for b in masks[:number])
+
+
+@pytest.mark.parametrize(("n_steps", "n_towers"), [(1, 1), (2, 3)])
+def test_initial_weights_are_the_originals_programs(n_steps, n_towers):
+    """The same seed gives the weights that it gives where nothing but the original's network is built."""
+    def initial(build):
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(3)
+            build()
+            session.run(tf.global_variables_initializer())
+            return {v.op.name: session.run(v).tobytes() for v in tf.trainable_variables()}
+
+    def originals():
+        input_data, dropout_rate = tf.placeholder(tf.float32, [None, 784]), tf.placeholder(tf.float32)
+        Variational_autoencoder(input_data, 16, 2, 12, dropout_rate)
+
+    assert initial(lambda: training_graph(784, SETTINGS, n_steps, n_towers)) == initial(originals)
+
+
+def test_noise_is_determined_by_seed_and_step():
+    """No two steps and no two seeds have any of it in common, and a step's is the same in every session."""
+    def noise(seed, first_step, n_steps):
+        with tf.Graph().as_default(), tf.Session() as session:
+            graph = training_graph(784, dataclasses.replace(SETTINGS, seed=seed), n_steps)
+            session.run(tf.global_variables_initializer())
+            session.run(graph.global_step.assign(first_step))
+            # The noise of a step waits for the step before: that is run too.
+            drawn = session.run([step.noise for step in graph.steps],
+                                {graph.input_data: np.zeros([50 * n_steps, 784]), graph.dropout_rate: 0.6})
+            return [np.concatenate([value.ravel() for value in step.values()]) for step in drawn]
+
+    one_by_one = [noise(7, step, 1)[0] for step in range(4)]
+    np.testing.assert_array_equal(noise(7, 0, 4), one_by_one)
+    np.testing.assert_array_equal(noise(7, 2, 2), one_by_one[2:])
+    # Of so many float32 hardly any two are the same by chance, in one draw or in two.
+    numbers = np.concatenate([*one_by_one, *noise(8, 0, 1)])
+    assert len(np.unique(numbers)) > 0.99 * len(numbers) == 0.99 * 5 * 50 * (2 * 16 + 2 * 12 + 2)
+
+
+@pytest.mark.parametrize(("n_towers", "batch_size"), [(2, 8), (3, 8), (4, 4), (20, 3)])
+def test_towers_of_any_sizes_are_one_network(digits, n_towers, batch_size):
+    """With the noise fed, errors and gradients are those of a single tower."""
+    settings = dataclasses.replace(SETTINGS, batch_size=batch_size, learning_rate=1.0)
+    after = []
+    for towers in (1, n_towers):
+        with tf.Graph().as_default(), tf.Session() as session:
+            graph = training_graph(784, settings, n_towers=towers)
+            tf.train.Saver().restore(session, str(ORACLE_DIR / "parameter0.ckpt"))
+            feeds = {graph.input_data: digits.train.images[:batch_size], graph.dropout_rate: 1.0}
+            feeds |= {noise: np.zeros(noise.shape) for name, noise in graph.steps[0].noise.items() if "normal" in name}
+            errors = session.run([graph.steps[0].train_op, graph.steps[0].errors], feeds)[1]
+            # Adam's first moment after one step is a tenth of the gradient.
+            slots = [v for v in tf.global_variables() if v.op.name.endswith("/Adam")]
+            after.append([*errors, *session.run(slots)])
+    for one, several in zip(*after, strict=True):
+        np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-6)
+
+
+def test_towers_are_on_the_gpus_in_turn(monkeypatch):
+    """Seen in the graph: the machine need not have them."""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["first", "second"])
+    with tf.Graph().as_default() as graph:
+        training_graph(784, SETTINGS, n_towers=3)
+    devices = [graph.get_operation_by_name(name).device for name in ("Log", "Log_3", "Log_6", "step_1/Log_3")]
+    assert devices == [f"/device:GPU:{number}" for number in (0, 1, 0, 1)]

@@ -1,0 +1,29 @@
+"""Checkpoints in the original's format: what is in them, and how they are read, validated and written.
+
+`format` has the names and shapes, `table` and `reading` read and validate, `writing` and `files` write atomically.
+`inspection`, `comparison` and `export` are what the commands of the same names do.
+"""
+
+from vae_graph.checkpoints.format import (
+    FILE_NAME,
+    STEP,
+    Checkpoint,
+    CheckpointError,
+    LayerSizes,
+    model_shapes,
+    training_shapes,
+)
+from vae_graph.checkpoints.reading import (
+    check_finite,
+    files_of,
+    find,
+    first_line,
+    latest_valid,
+    layer_sizes,
+    read_network,
+    read_variables,
+)
+
+__all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "LayerSizes", "check_finite", "files_of", "find",
+           "first_line", "latest_valid", "layer_sizes", "model_shapes", "read_network", "read_variables",
+           "training_shapes"]

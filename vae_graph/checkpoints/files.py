@@ -1,0 +1,110 @@
+"""Atomic writes and locks: a file appears complete or not at all, and one process at a time writes to a folder."""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+STAGING = ".saving-"     # prefix of the names of incomplete files and folders
+LOCK_FILE = ".lock"
+
+
+class FolderInUse(ValueError):
+    """Another process writes to a folder. The message names both."""
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file atomically: to a temporary file, fsynced, then renamed.
+
+    Raises:
+        OSError: it cannot be written; the error has the file's name.
+    """
+    temporary = path.with_name(f"{STAGING}{os.getpid()}-{path.name}")
+    try:
+        temporary.write_bytes(content)
+        commit(temporary, path)
+    except OSError as error:                 # the error of a full disk has no file name
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def commit(path: Path, target: Path) -> None:
+    """Fsync a file, then rename it: after a power loss the name must not be there without the content."""
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
+    os.replace(path, target)
+    sync_dir(target.parent)
+
+
+@contextlib.contextmanager
+def staging_dir(folder: Path) -> Iterator[Path]:
+    """A temporary directory inside `folder`, removed at the end with what is still in it."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=STAGING, ignore_cleanup_errors=True) as staging:
+        # Since Python 3.12 its name is absolute; TensorFlow cannot decode every parent's name.
+        yield folder / Path(staging).name
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the incomplete files of killed processes; to be called under the folder's lock."""
+    for path in folder.glob(f"{STAGING}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def sync_dir(folder: Path) -> None:
+    """Fsync a directory. Windows cannot open one and does not need it."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def lock_dir(folder: Path) -> Iterator[None]:
+    """Lock an existing folder against other processes.
+
+    The lock is the operating system's, which releases it when the process ends, however it ends. The lock file's
+    content is for people only.
+
+    Raises:
+        FolderInUse: another process holds it.
+    """
+    with open(folder / LOCK_FILE, "a+", encoding="utf-8") as file:
+        if not _lock(file.fileno()):
+            file.seek(0)
+            raise FolderInUse(f"{folder}: expected a folder that no other run writes to, found it locked by "
+                              f"{file.read()}; stop that run, or use another --checkpoint_dir")
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> bool:
+        # A byte beyond the text: on Windows nobody can read what is locked.
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

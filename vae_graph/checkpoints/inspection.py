@@ -1,0 +1,87 @@
+"""What is in a checkpoint, found without building a graph: its program, its step, each of its variables."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from vae_graph import checkpoints
+from vae_graph.checkpoints import CheckpointError, LayerSizes
+
+STEPS_PER_EPOCH = 55_000 // 128      # the original's, on MNIST
+
+# A variable that identifies the program whose variable names a checkpoint has.
+ORIGINS = {
+    "encoder_hidden_1/w1": "MINGUKKANG/VAE_tensorflow, the original's and this program's",
+    "decoder_hidden_1/w4": "MINGUKKANG/VAE_tensorflow, the original's and this program's",
+    "gaussian_MLP_encoder/w0": "hwalsuklee/tensorflow-mnist-VAE",
+    "enc_fc1/weights": "shaohua0116/VAE-Tensorflow",
+    "_CHECKPOINTABLE_OBJECT_GRAPH": "TensorFlow 2's, of objects and not of variable scopes",
+}
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of a checkpoint."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    norm: float | None               # square root of the sum of squares; None without numbers or with NaN or infinity
+    n_nan: int
+    n_inf: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is in a checkpoint."""
+
+    prefix: str
+    format: str                      # "V2", or "V1", the single file of TensorFlow 0.x
+    origin: str                      # the program whose names the variables have, or "unknown"
+    sizes: LayerSizes | None         # None if it is not this network
+    mismatch: str | None             # why it is not
+    step: int | None                 # None if there is no step counter
+    epochs: float | None             # the steps as epochs of MNIST, at the original's 429 steps per epoch
+    n_adam_slots: int                # of 24; resuming exactly needs all
+    variables: tuple[Variable, ...]  # by name
+
+
+def inspect(prefix: str) -> Inspection:
+    """Inspect a checkpoint of any program, by its prefix.
+
+    Raises:
+        CheckpointError: it is invalid.
+    """
+    values = checkpoints.read_variables(prefix)
+    sizes, mismatch = None, None
+    try:
+        sizes = checkpoints.layer_sizes(prefix, values)
+    except CheckpointError as error:
+        mismatch = str(error)
+    step = _step(values.get(checkpoints.STEP))
+    return Inspection(
+        prefix=prefix,
+        format="V2" if os.path.exists(f"{prefix}.index") else "V1",
+        origin=next((program for name, program in ORIGINS.items() if name in values), "unknown"),
+        sizes=sizes,
+        mismatch=mismatch,
+        step=step,
+        epochs=None if step is None else step / STEPS_PER_EPOCH,
+        n_adam_slots=sum(name.endswith(("/Adam", "/Adam_1")) for name in values),
+        variables=tuple(_variable(name, value) for name, value in sorted(values.items())))
+
+
+def _step(value: np.ndarray | None) -> int | None:
+    return int(value) if value is not None and np.ndim(value) == 0 and np.issubdtype(value.dtype, np.integer) else None
+
+
+def _variable(name: str, value: np.ndarray) -> Variable:
+    value = np.asarray(value)        # a string is read as bytes
+    shape, dtype = value.shape, "string" if value.dtype.kind in "SO" else value.dtype.name
+    if value.dtype.kind in "SOc":
+        return Variable(name, shape, dtype, None, 0, 0)
+    value = value.astype(np.float64)
+    n_nan, n_inf = int(np.isnan(value).sum()), int(np.isinf(value).sum())
+    norm = None if n_nan or n_inf else float(np.linalg.norm(value))
+    return Variable(name, shape, dtype, norm, n_nan, n_inf)

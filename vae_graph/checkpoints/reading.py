@@ -1,0 +1,171 @@
+"""Reading checkpoints: every one is validated before it is used."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import astuple
+from pathlib import Path
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from vae_graph.checkpoints import table
+from vae_graph.checkpoints.format import (
+    FILE_NAME,
+    STEP,
+    Checkpoint,
+    CheckpointError,
+    LayerSizes,
+    ShapesOf,
+    model_shapes,
+)
+
+REQUIRED_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")             # without it there is no checkpoint
+PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
+# The beginning of a session's error message: the operation that failed and where it was built.
+SESSION_ERROR = re.compile(r"^Graph execution error:\s+(Detected at node .*?\nNode: [^\n]*\n)?", re.DOTALL)
+
+
+def find(path: Path) -> tuple[str, dict[str, CheckpointError]]:
+    """The prefix of the checkpoint that a path refers to.
+
+    Args:
+        path: a prefix, one of a checkpoint's files, or a folder, which refers to its latest valid checkpoint.
+
+    Returns:
+        The prefix, and the errors of a folder's later, invalid checkpoints, by their prefixes.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if path.is_dir():
+        checkpoint, problems = latest_valid(path, model_shapes)
+        if checkpoint is None:
+            found = next(iter(problems.values())) if problems else "no parameter<epoch>.ckpt"
+            raise CheckpointError(f"{path}: expected a folder with a valid checkpoint in it, found: {found}")
+        return checkpoint.prefix, problems
+
+    prefix = PART.sub("", str(path))
+    if not os.path.isfile(prefix + ".index") and not os.path.isfile(prefix):
+        incomplete = os.path.exists(path) or os.path.exists(f"{prefix}.data-00000-of-00001")
+        raise CheckpointError(f"{path}: expected a checkpoint's prefix, one of its files, or a folder of checkpoints, "
+                              f"found {'no .index file beside it' if incomplete else 'nothing of that name'}")
+    return prefix, {}
+
+
+def read_variables(prefix: str) -> dict[str, np.ndarray]:
+    """Every variable of a checkpoint by its name. Reading them verifies the format's checksums.
+
+    Strings, of which this network has none, are not read: they are empty objects.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it is invalid.
+    """
+    try:
+        table.validate(prefix)
+        reader = tf.train.load_checkpoint(prefix)
+        shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+        return {name: reader.get_tensor(name) if dtypes[name].is_numpy_compatible and dtypes[name] != tf.string
+                else np.empty(shapes[name], object) for name in shapes}
+    except (tf.errors.OpError, RuntimeError, LookupError, ValueError, OSError) as error:     # the reader raises many
+        raise CheckpointError(f"{prefix}: expected a valid checkpoint, found: {first_line(error)}") from None
+
+
+def layer_sizes(prefix: str, variables: dict[str, np.ndarray], expected_shapes: ShapesOf = model_shapes) -> LayerSizes:
+    """The layer sizes that the weights' shapes give, once all expected variables are there and fit them.
+
+    Args:
+        prefix: the checkpoint, for messages.
+        variables: see `read_variables`.
+        expected_shapes: of the variables that must be there: `model_shapes` or `training_shapes`.
+
+    Raises:
+        CheckpointError: a variable is missing, or its type or shape does not match the others.
+    """
+    unit_sizes = LayerSizes(1, 1, 1, 1)
+    _check_names(prefix, variables, expected_shapes(unit_sizes))
+    try:
+        n_input, n_hidden_encoder = variables["encoder_hidden_1/w1"].shape
+        n_z, n_hidden_decoder = variables["decoder_hidden_1/w4"].shape
+    except ValueError:
+        raise CheckpointError(f"{prefix}: expected encoder_hidden_1/w1 and decoder_hidden_1/w4 to be matrices, found "
+                              "another number of dimensions") from None
+    sizes = LayerSizes(n_input, n_hidden_encoder, n_z, n_hidden_decoder)
+    if min(astuple(sizes)) < 1:
+        raise CheckpointError(f"{prefix}: expected sizes of 1 or more, found {sizes}")
+    for name, shape in expected_shapes(sizes).items():
+        if variables[name].shape != shape:
+            raise CheckpointError(f"{prefix}: expected {name} of shape {shape}, found {variables[name].shape}")
+        dtype = "int32" if name == STEP else "float32"
+        if variables[name].dtype != dtype:
+            raise CheckpointError(f"{prefix}: expected {name} of type {dtype}, found {variables[name].dtype}")
+    return sizes
+
+
+def read_network(prefix: str) -> tuple[LayerSizes, dict[str, np.ndarray]]:
+    """The layer sizes and the twelve variables of a checkpoint's network.
+
+    Raises:
+        CheckpointError: the checkpoint is invalid, not of this network, or has NaN or infinity in it.
+    """
+    variables = read_variables(prefix)
+    sizes = layer_sizes(prefix, variables)
+    network = {name: variables[name] for name in model_shapes(sizes)}
+    check_finite(prefix, network, network)
+    return sizes, network
+
+
+def latest_valid(folder: Path, expected_shapes: ShapesOf = model_shapes
+                 ) -> tuple[Checkpoint | None, dict[str, CheckpointError]]:
+    """The valid checkpoint of the highest epoch in a folder, and the errors of the later ones, by their prefixes.
+
+    TensorFlow's `checkpoint` state file is not read: it may be stale, or name another machine's folder.
+
+    Args:
+        folder: of the checkpoints.
+        expected_shapes: of the variables that a valid one has: `model_shapes` or `training_shapes`.
+    """
+    matches = (REQUIRED_FILE.fullmatch(path.name) for path in folder.glob("parameter*.ckpt*"))
+    problems: dict[str, CheckpointError] = {}
+    for epoch in sorted({int(match[1]) for match in matches if match}, reverse=True):
+        prefix = str(folder / FILE_NAME.format(epoch=epoch))
+        try:
+            variables = read_variables(prefix)
+            sizes = layer_sizes(prefix, variables, expected_shapes)
+            names = expected_shapes(sizes)
+            check_finite(prefix, variables, names)
+            return Checkpoint(epoch, prefix, sizes, int(variables[STEP]) if STEP in names else 0), problems
+        except CheckpointError as error:
+            problems[prefix] = error
+    return None, problems
+
+
+def files_of(prefix: str) -> list[Path]:
+    """The files of a checkpoint, the index last: without it there is no checkpoint."""
+    name = Path(prefix).name
+    paths = [path for path in Path(prefix).parent.iterdir() if path.name == name or path.name.startswith(f"{name}.")]
+    return sorted(paths, key=lambda path: path.suffix == ".index")
+
+
+def check_finite(prefix: str, variables: dict[str, np.ndarray], names: Iterable[str]) -> None:
+    """Raise CheckpointError if there is NaN or infinity in one of the named variables."""
+    for name in names:
+        if not np.isfinite(variables[name]).all():
+            raise CheckpointError(f"{prefix}: expected finite numbers, found NaN or infinity in {name}")
+
+
+def first_line(error: Exception) -> str:
+    """An error's message, without the graph operations that TensorFlow's messages begin and end with."""
+    text = SESSION_ERROR.sub("", str(getattr(error, "message", error)))
+    return text.partition("\n")[0]
+
+
+def _check_names(prefix: str, variables: Iterable[str], expected: Iterable[str]) -> None:
+    """Name the first missing variable and, in case the file is another program's, the most similar one present."""
+    present = sorted(variables)
+    for name in expected:
+        if name not in present:
+            nearest = difflib.get_close_matches(name, present, n=1, cutoff=0)
+            raise CheckpointError(f"{prefix}: expected the variable {name}, found none of that name; the most similar "
+                                  f"is {nearest[0] if nearest else 'none at all'}")

@@ -1,0 +1,36 @@
+"""Writing checkpoints atomically: a crash damages neither the new one nor the old."""
+
+from pathlib import Path
+
+import tensorflow.compat.v1 as tf
+
+from vae_graph.checkpoints import files
+from vae_graph.checkpoints.format import FILE_NAME, CheckpointError
+from vae_graph.checkpoints.reading import check_finite, files_of, first_line, read_variables
+
+# The variables may be on another host. That it cannot be reached is no fault of the file.
+UNREACHABLE_HOST_ERRORS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+
+
+def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -> str:
+    """Write the checkpoint of `epoch` and return its prefix.
+
+    It is written to a staging directory, read back, fsynced, and only then renamed.
+
+    Raises:
+        CheckpointError: it cannot be written, or has NaN or infinity in it.
+        tf.errors.UnavailableError, AbortedError, CancelledError: the host of the variables is unreachable.
+    """
+    prefix = str(folder / FILE_NAME.format(epoch=epoch))
+    try:
+        with files.staging_dir(folder) as staging:
+            written = saver.save(session, str(staging / Path(prefix).name), write_meta_graph=False, write_state=False)
+            variables = read_variables(written)
+            check_finite(prefix, variables, variables)
+            for part in files_of(written):
+                files.commit(part, folder / part.name)
+    except (CheckpointError, *UNREACHABLE_HOST_ERRORS):
+        raise
+    except (tf.errors.OpError, ValueError, OSError) as error:
+        raise CheckpointError(f"{prefix}: expected to write a checkpoint, found: {first_line(error)}") from None
+    return prefix

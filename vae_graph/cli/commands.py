@@ -1,0 +1,106 @@
+"""The commands that take a checkpoint: flags in, printed text out."""
+
+import argparse
+import sys
+
+from vae_graph import data, evaluation, pictures
+from vae_graph.checkpoints import comparison, inspection
+from vae_graph.checkpoints import export as exports
+from vae_graph.cli import report
+from vae_graph.cli.inputs import describe_images, find_checkpoint, load_data
+from vae_graph.cli.outputs import draw_results, figures_folder, writable_folder, write_files
+from vae_graph.pages import explorer
+from vae_graph.runs.record import trained_on
+from vae_graph.settings import SettingsError
+
+
+def inspect(flags: argparse.Namespace) -> str:
+    """What is in a checkpoint."""
+    found = inspection.inspect(find_checkpoint(flags.checkpoint))
+    return report.as_json(flags, inspection=report.fields(found)) if flags.json else report.inspection(found)
+
+
+def evaluate(flags: argparse.Namespace) -> str:
+    """The metrics of a checkpoint on the test images."""
+    prefix = find_checkpoint(flags.checkpoint)
+    data_set = load_data(flags)
+    test = data_set.test.first(flags.n_images)
+    found = evaluation.evaluate(prefix, test.images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
+                                flags.add_noise, verbose=sys.stdout.isatty())
+    if flags.json:
+        return report.as_json(flags, data_set, checkpoint=prefix, evaluation=report.fields(found))
+    return f"{prefix}\n{report.evaluation(describe_images(data_set, test, flags.add_noise), found)}"
+
+
+def figures(flags: argparse.Namespace) -> str:
+    """The pictures of a checkpoint, and a record of how they were made."""
+    prefix = find_checkpoint(flags.checkpoint)
+    data_set = load_data(flags)
+    figures_dir = figures_folder(flags, data_set)
+    draw_results(prefix, data_set, flags, figures_dir)
+    write_files(figures_dir, {"figures.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
+    return f"The pictures of {prefix} are in {figures_dir}"
+
+
+def sample(flags: argparse.Namespace) -> str:
+    """Samples from the prior."""
+    prefix = find_checkpoint(flags.checkpoint)
+    figures_dir = writable_folder("--figures_dir", flags.figures_dir)
+    title = "from a network not trained on MNIST" if trained_on(prefix, data.MNIST_SHA256) is False else ""
+    write_files(figures_dir, pictures.of_prior(prefix, flags.n, flags.seed, title)
+          | {"samples.json": report.as_json(flags, checkpoint=prefix).encode()})
+    return f"{flags.n} samples of {prefix} are in {figures_dir / 'samples.png'}"
+
+
+def walk(flags: argparse.Namespace) -> str:
+    """The interpolation between two test images."""
+    prefix = find_checkpoint(flags.checkpoint)
+    data_set = load_data(flags)
+    n_images = len(data_set.test.digits)
+    if max(flags.images) >= n_images:
+        raise SettingsError(f"--images: expected numbers below {n_images}, the number of test images, "
+                                   f"found {max(flags.images)}")
+    figures_dir = figures_folder(flags, data_set)
+    write_files(figures_dir, pictures.of_walk(prefix, data_set, flags.images, flags.n)
+          | {"walk.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
+    return f"The walk is in {figures_dir / 'walk.png'} and walk.gif"
+
+
+def compare(flags: argparse.Namespace) -> str:
+    """Two checkpoints compared, in metrics and in a picture."""
+    prefixes = find_checkpoint(flags.a), find_checkpoint(flags.b)
+    data_set = load_data(flags)
+    figures_dir = figures_folder(flags, data_set)
+    test = data_set.test.first(flags.n_images)
+    images = test.images
+    found = comparison.compare(*prefixes, images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
+                               verbose=sys.stdout.isatty())
+    record = report.as_json(flags, data_set, comparison=report.fields(found))
+    named = dict(zip("AB", prefixes, strict=True))
+    write_files(figures_dir, pictures.of_comparison(named, images, test.digits, flags.seed, data_set.title)
+          | {"comparison.json": record.encode()})
+    text = report.comparison(describe_images(data_set, test), found)
+    return record if flags.json else f"{text}\nThe picture and comparison.json are in {figures_dir}"
+
+
+def explore(flags: argparse.Namespace) -> str:
+    """A page to explore the latent space in."""
+    prefix = find_checkpoint(flags.checkpoint)
+    data_set = load_data(flags)
+    figures_dir = figures_folder(flags, data_set)
+    page = explorer.page(prefix, data_set.test.images, data_set.test.digits, data_set.title or data_set.name)
+    write_files(figures_dir, {"explorer.html": page,
+                        "explorer.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
+    return f"Open {figures_dir / 'explorer.html'} in a browser: it needs no server and no network"
+
+
+def export(flags: argparse.Namespace) -> str:
+    """A checkpoint's network for use without this program, or without TensorFlow."""
+    if not flags.saved_model and not flags.npz:
+        raise exports.ExportError("DIR: expected a folder to export to, or --npz FILE, found neither")
+    prefix = find_checkpoint(flags.checkpoint)
+    if flags.saved_model:
+        exports.saved_model(prefix, flags.saved_model)
+    if flags.npz:
+        exports.npz(prefix, flags.npz)
+    return f"{prefix} is exported to {' and '.join(str(place) for place in (flags.saved_model, flags.npz) if place)}"

@@ -1,0 +1,61 @@
+"""Running a command: its function, its output, and one line for each error."""
+
+import argparse
+import contextlib
+import importlib
+import os
+import signal
+import sys
+
+import tensorflow as tf
+
+import run_mnist
+from vae_graph.checkpoints import CheckpointError
+from vae_graph.checkpoints.export import ExportError
+from vae_graph.checkpoints.files import FolderInUse
+from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN, program_name
+from vae_graph.cluster import config
+from vae_graph.cluster.config import ClusterError
+from vae_graph.data import DataError
+from vae_graph.runs.training_run import Diverged, Stopped
+from vae_graph.settings import SettingsError
+
+BAD_INPUT = (DataError, CheckpointError, SettingsError, ExportError, FolderInUse, ClusterError, Diverged)
+
+if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3":
+    tf.get_logger().setLevel("ERROR")        # else it warns of deprecated TensorFlow 1 functions
+
+
+def execute(flags: argparse.Namespace) -> int:
+    """Run a command and return the exit status: 0; 2 after bad input; 128 + its number after a signal."""
+    resume_hint = ("; rerun the same command, without --restart, to resume from the latest checkpoint"
+                   if flags.command in (TRAIN, SWEEP) else "")
+    try:
+        # With --json, standard output is for the JSON only.
+        with contextlib.redirect_stdout(sys.stderr) if vars(flags).get("json") else contextlib.nullcontext():
+            text = run_command(flags)
+        print(text, flush=True)
+        return 0
+    except BAD_INPUT as error:
+        message = str(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for the output that is still buffered
+        message = f"expected an output that stays open, found it closed{resume_hint}"
+    except OSError as error:
+        message = f"expected files that can be read and written, found: {error}"
+    except Stopped as stop:
+        print(f"\n{stop}{resume_hint}", file=sys.stderr)
+        return 128 + stop.number
+    except KeyboardInterrupt:
+        print(f"\nstopped{resume_hint}", file=sys.stderr)
+        return 128 + signal.SIGINT
+    print(f"{program_name()}: error: {message}", file=sys.stderr)
+    return 2
+
+
+def run_command(flags: argparse.Namespace) -> str:
+    """The text that a command prints at its end."""
+    if flags.command == TRAIN and (cluster := config.from_environment(flags.cluster_timeout, flags.sync_replicas)):
+        return run_mnist.train_in_cluster(flags, cluster)
+    module, _, function = COMMANDS[flags.command].function.partition(":")
+    return getattr(importlib.import_module(module), function)(flags)

@@ -1,0 +1,286 @@
+"""The flags of the program and of its commands, each validated by itself. Needs no TensorFlow."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from vae_graph.cluster.config import ROLES
+from vae_graph.settings import Settings
+
+Group = argparse._ActionsContainer      # the common interface of a parser and a group of flags
+TRAIN = "train"      # the command's name where none is given
+SWEEP = "sweep"
+CONSOLE_SCRIPT = "vae-graph"
+
+
+class Command(NamedTuple):
+    """A command, its flags, and the function that runs it."""
+
+    purpose: str
+    groups: tuple[Callable[[argparse.ArgumentParser], None], ...]      # each adds flags
+    function: str                    # module:name, imported only when the command runs
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A wrong flag gets one line, not the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows each flag's default, if it has one to show, and keeps the description's line breaks."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
+
+
+def program_name() -> str:
+    """The name under which the program was started."""
+    return CONSOLE_SCRIPT if Path(sys.argv[0]).stem == CONSOLE_SCRIPT else "run_mnist.py"
+
+
+def parse_flags(argv: Sequence[str]) -> argparse.Namespace:
+    """The flags, and the command's name in `command`; a wrong flag exits with status 2."""
+    if argv and argv[0] in COMMANDS and argv[0] != TRAIN:
+        name, *argv = argv
+        command = COMMANDS[name]
+        parser = OneLineParser(prog=f"{program_name()} {name}", allow_abbrev=False, formatter_class=HelpFormatter,
+                               description=f"{command.purpose[0].upper()}{command.purpose[1:]}.")
+    else:
+        name, command = TRAIN, COMMANDS[TRAIN]
+        purposes = "\n".join(f"  {other:9} {COMMANDS[other].purpose}" for other in COMMANDS if other != TRAIN)
+        parser = OneLineParser(
+            prog=program_name(), allow_abbrev=False, formatter_class=HelpFormatter,
+            usage="%(prog)s [flags]\n       %(prog)s COMMAND [flags]",
+            description=f"{command.purpose[0].upper()}{command.purpose[1:]}.\n"
+                        "Rerun with the same flags, a stopped run resumes from its latest valid checkpoint.",
+            epilog=f"commands, each with its own --help:\n{purposes}")
+    for add_group in command.groups:
+        add_group(parser)
+    return parser.parse_args(argv, argparse.Namespace(command=name))
+
+
+def drop_flag(flag: str, argv: Sequence[str]) -> list[str]:
+    """The arguments without one flag and its value."""
+    at = next(number for number, word in enumerate(argv) if word.partition("=")[0] == flag)
+    return [*argv[:at], *argv[at + (1 if "=" in argv[at] else 2):]]
+
+
+def int_range(low: int, high: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `low` to `high`."""
+    def convert(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if low <= int(text) <= high:
+                return int(text)
+        raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, found {text!r}")
+    return convert
+
+
+def fraction(text: str) -> float:
+    """An argument type: a number over 0 and at most 1."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number over 0 and at most 1, found {text!r}")
+
+
+def role_counts(text: str) -> dict[str, int]:
+    """An argument type: the number of tasks of each role."""
+    with contextlib.suppress(ValueError):
+        counts = {role: int(count) for role, count in (part.split("=") for part in text.split(","))}
+        if (counts.keys() <= {*ROLES} and all(1 <= count <= 100 for count in counts.values())
+                and counts.keys() > {"ps"} and counts.get("chief", 1) == 1 and len(counts) == len(text.split(","))):
+            return counts
+    raise argparse.ArgumentTypeError(f"expected roles and numbers such as ps=1,worker=2, found {text!r}")
+
+
+def path_arg(what: str) -> Callable[[str], Path]:
+    """An argument type: the name of a file or folder."""
+    def convert(text: str) -> Path:
+        if text:
+            return Path(text)
+        raise argparse.ArgumentTypeError(f"expected the name of {what}, found {text!r}")
+    return convert
+
+
+def _network(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the network")
+    group.add_argument("--n_z", type=int_range(1, 1_000), default=Settings.n_z, metavar="N", help="latent dimensions")
+    _hidden_layers(group)
+
+
+def _networks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the networks")
+    group.add_argument("--n_z", type=int_range(1, 1_000), nargs="+", default=[2, 5, 10, 20], metavar="N",
+                       help="latent dimensions, one number for each network")
+    _hidden_layers(group)
+
+
+def _hidden_layers(group: Group) -> None:
+    group.add_argument("--n_hidden_encoder", type=int_range(1, 10_000), default=Settings.n_hidden_encoder, metavar="N",
+                       help="units in each of the encoder's two hidden layers")
+    group.add_argument("--n_hidden_decoder", type=int_range(1, 10_000), default=Settings.n_hidden_decoder, metavar="N",
+                       help="units in each of the decoder's two hidden layers")
+
+
+def _learning(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training")
+    group.add_argument("--num_epoch", type=int_range(1, 1_000_000), default=Settings.num_epoch, metavar="N",
+                       help="training epochs")
+    group.add_argument("--batch_size", type=int_range(1, 1_000_000), default=Settings.batch_size, metavar="N",
+                       help="images per step")
+    group.add_argument("--learning_rate", type=fraction, default=Settings.learning_rate, metavar="X",
+                       help="Adam's, at the first step")
+    group.add_argument("--decay_rate", type=fraction, default=Settings.decay_rate, metavar="X",
+                       help="decay factor of the learning rate")
+    group.add_argument("--decay_step", type=int_range(1, 1_000_000_000), default=Settings.decay_step, metavar="N",
+                       help="steps per decay, which is continuous")
+    group.add_argument("--keep_prob", type=fraction, default=Settings.keep_prob, metavar="X",
+                       help="probability of KEEPING a hidden unit; 1 turns dropout off")
+    group.add_argument("--shuffle", action="store_true", help="reorder the images in every epoch")
+    _noise(group)
+    _seed(group)
+
+
+def _data_and_results(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data and results")
+    _data(group)
+    group.add_argument("--checkpoint_dir", type=path_arg("a folder"), default=Path("checkpoints"), metavar="DIR",
+                       help="folder of the checkpoints parameter<epoch>.ckpt and of the TensorBoard events")
+    group.add_argument("--checkpoint_every", type=int_range(1, 1_000_000), default=Settings.checkpoint_every,
+                       metavar="N", help="epochs between checkpoints; the pictures are redrawn at each")
+    group.add_argument("--figures_dir", type=path_arg("a folder"), default=Path("figures"), metavar="DIR",
+                       help="folder for the pictures and run.json")
+    _manifold(group)
+    group.add_argument("--histograms", action="store_true",
+                       help="write histograms of all weights and biases as TensorBoard events, at each checkpoint")
+    group.add_argument("--restart", action="store_true",
+                       help="start a new run; the earlier run's files are moved into a subfolder of --checkpoint_dir")
+
+
+def _towers(parser: Group) -> None:
+    parser.add_argument("--towers", type=int_range(1, 1_000), metavar="N",
+                        help="data-parallel splits of each batch (default: one per GPU; without GPUs 2, "
+                             "in a cluster 1)")
+
+
+def _machines(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("more than one machine", "TF_CONFIG makes this process a task of a cluster")
+    _towers(group)
+    group.add_argument("--local_cluster", type=role_counts, metavar="ROLES",
+                       help="run a cluster on this machine, such as ps=1,worker=2")
+    group.add_argument("--sync_replicas", action=argparse.BooleanOptionalAction, default=True,
+                       help="whether a cluster's replicas share each batch, or each takes batches of its own")
+    group.add_argument("--cluster_timeout", type=int_range(1, 1_000_000), default=60, metavar="S",
+                       help="seconds that a task of the cluster may be unreachable")
+
+
+def _seed(parser: Group) -> None:
+    parser.add_argument("--seed", type=int_range(0, 2**31 - 1), default=Settings.seed, metavar="N",
+                        help="the one source of randomness: same seed and machine, same bytes")
+
+
+def _noise(parser: Group) -> None:
+    parser.add_argument("--add_noise", action="store_true",
+                        help="feed the encoder images with pixels set to 0 and 1 at random; the errors are still "
+                             "measured on the clean images")
+
+
+def _manifold(parser: Group) -> None:
+    parser.add_argument("--manifold_grid", choices=("linear", "gaussian"), default="linear",
+                        help="gaussian: also draw the manifold at equal steps of probability")
+
+
+def _data(parser: Group) -> None:
+    parser.add_argument("--dataset", choices=("auto", "mnist", "rendered", "other"), default="auto",
+                        help="auto: MNIST, or rendered digits if it is unavailable; mnist: MNIST or an error; "
+                             "rendered: digits drawn from fonts; other: your own data in MNIST's format")
+    parser.add_argument("--data_dir", type=path_arg("a folder"), metavar="DIR",
+                        help="folder of the four .gz files, downloaded if missing (default: $MNIST_DIR, else data)")
+
+
+def _checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=path_arg("a checkpoint"), metavar="CHECKPOINT", help=A_CHECKPOINT)
+
+
+def _two_checkpoints(parser: argparse.ArgumentParser) -> None:
+    for name in ("a", "b"):
+        parser.add_argument(name, type=path_arg("a checkpoint"), metavar=name.upper(), help=A_CHECKPOINT)
+
+
+def _two_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=int_range(0, 1_000_000), nargs=2, default=[0, 1], metavar=("FROM", "TO"),
+                        help="the two test images, numbered from 0")
+    parser.add_argument("--n", type=int_range(2, 1_000), default=16, metavar="N",
+                        help="digits to decode, both ends included")
+
+
+def _samples(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--n", type=int_range(1, 10_000), default=100, metavar="N", help="digits to draw")
+
+
+def _images(parser: argparse.ArgumentParser) -> None:
+    _data(parser)
+    _seed(parser)
+
+
+def _measuring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--draws", type=int_range(1, 1_000_000), default=10, metavar="N",
+                        help="number of noise draws to average over")
+    parser.add_argument("--iwae_samples", type=int_range(0, 1_000_000), default=0, metavar="K",
+                        help="samples per image for the importance-weighted bound; 0 omits it")
+    parser.add_argument("--n_images", type=int_range(1, 1_000_000), metavar="N",
+                        help="only the first N test images (default: all)")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _figures_in(default: Path) -> Callable[[argparse.ArgumentParser], None]:
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--figures_dir", type=path_arg("a folder"), default=default, metavar="DIR",
+                            help="folder for the pictures, and a record of how they were made")
+    return add
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("saved_model", type=path_arg("a folder"), nargs="?", metavar="DIR",
+                        help="folder for a SavedModel with the signatures encode, decode and reconstruct")
+    parser.add_argument("--npz", type=path_arg("a file"), metavar="FILE",
+                        help="file for the twelve weights and biases as NumPy arrays")
+
+
+A_CHECKPOINT = "a prefix such as parameter199.ckpt, one of its files, or a folder: its latest valid checkpoint"
+CHECKPOINT_FIGURES = Path("figures", "checkpoint")
+
+COMMANDS = {
+    TRAIN: Command("train the variational autoencoder on MNIST, evaluate it, and draw the three result pictures",
+                   (_network, _learning, _data_and_results, _machines), "run_mnist:train"),
+    "inspect": Command("inspect a checkpoint: format, layer sizes, step, every variable",
+                       (_checkpoint, _json), "vae_graph.cli.commands:inspect"),
+    "evaluate": Command("evaluate a checkpoint on the test images",
+                        (_checkpoint, _measuring, _images, _noise, _json), "vae_graph.cli.commands:evaluate"),
+    "figures": Command("draw the pictures of a checkpoint",
+                       (_checkpoint, _images, _noise, _manifold, _figures_in(CHECKPOINT_FIGURES)),
+                       "vae_graph.cli.commands:figures"),
+    "sample": Command("draw samples from a checkpoint: z from the prior, decoded",
+                      (_checkpoint, _samples, _seed, _figures_in(CHECKPOINT_FIGURES)),
+                      "vae_graph.cli.commands:sample"),
+    "walk": Command("interpolate between two test images in a checkpoint's latent space, as a picture and an animation",
+                    (_checkpoint, _two_images, _data, _figures_in(CHECKPOINT_FIGURES)),
+                    "vae_graph.cli.commands:walk"),
+    "explore": Command("write a page to explore a checkpoint's latent space interactively in a browser",
+                       (_checkpoint, _data, _figures_in(CHECKPOINT_FIGURES)), "vae_graph.cli.commands:explore"),
+    "compare": Command("compare two checkpoints, in metrics and in a picture",
+                       (_two_checkpoints, _measuring, _images, _figures_in(Path("figures", "comparison")), _json),
+                       "vae_graph.cli.commands:compare"),
+    "export": Command("export a checkpoint's network as a SavedModel or as NumPy arrays",
+                      (_checkpoint, _export), "vae_graph.cli.commands:export"),
+    SWEEP: Command("train a network for each of several n_z and compare them",
+                   (_networks, _learning, _data_and_results, _towers), "run_mnist:sweep"),
+}

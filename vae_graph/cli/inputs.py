@@ -1,0 +1,45 @@
+"""The inputs of the commands: checkpoints and data sets."""
+
+import argparse
+from pathlib import Path
+
+from vae_graph import checkpoints, data
+
+NO_MNIST = """\
+{line}
+  THIS IS NOT MNIST. MNIST is unavailable, so this run uses RENDERED DIGITS, drawn from fonts. Its
+  pictures and metrics are not results for MNIST, and go to folders named `rendered`.
+  To use MNIST, put its four .gz files into the folder `{folder}`, or name theirs with --data_dir.
+  The reason: {reason}
+{line}"""
+
+
+def find_checkpoint(path: Path) -> str:
+    """The prefix of the checkpoint that a path refers to; prints which invalid ones are skipped."""
+    prefix, problems = checkpoints.find(path)
+    for problem in problems.values():
+        print(f"skipped: {problem}")
+    return prefix
+
+
+def load_data(flags: argparse.Namespace) -> data.DataSet:
+    """The data set that the flags ask for."""
+    data_folder = data.data_folder(flags.data_dir)
+    if flags.dataset == "rendered":
+        return data.rendered_digits()
+    if flags.dataset == "other":
+        return data.other(data_folder)
+    try:
+        return data.mnist(data_folder)
+    except data.MnistUnavailable as reason:
+        if flags.dataset == "mnist":
+            raise
+        print(NO_MNIST.format(line="*" * 100, folder=data_folder, reason=reason))
+        return data.rendered_digits()
+
+
+def describe_images(data_set: data.DataSet, test: data.Split, noisy: bool = False) -> str:
+    """A description of the test images, all or the first of them, for a heading."""
+    is_all = len(test.digits) == len(data_set.test.digits)
+    return (f"{'Test set' if is_all else f'First {len(test.digits)} test images'} of {data_set.title or data_set.name}"
+            f"{', seen with noise' if noisy else ''}")

@@ -1,0 +1,166 @@
+"""Results as text: lines for people, JSON for programs."""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import PIL
+import tensorflow as tf
+
+import vae_graph
+from vae_graph.checkpoints.comparison import Comparison
+from vae_graph.checkpoints.inspection import STEPS_PER_EPOCH, Inspection
+from vae_graph.cluster.config import Cluster
+from vae_graph.data import DataSet
+from vae_graph.evaluation import Evaluation
+
+# The labels of the metrics, and notes: the original's three under their own names, then the true ones.
+METRICS = {
+    "Recon_error": ("Recon_error", ""),
+    "Regularization_error": ("Regularization_error", ""),
+    "ELBO": ("ELBO", "standard deviation over draws {ELBO_sd:.4f}"),
+    "true_negative_ELBO": ("true negative ELBO", "ELBO minus n_z = {n_z}"),
+    "KL": ("KL", "Regularization_error minus n_z"),
+    "negative_IWAE_bound": ("negative IWAE bound", "importance-weighted, {iwae_samples} samples per image"),
+}
+
+# The JSON has these names for two fields of an inspection.
+JSON_KEYS = {"origin": "naming", "mismatch": "misfit"}
+
+
+def describe_replica(cluster: Cluster, batch_size: int) -> str:
+    """A replica's role and its shard of each batch."""
+    n_replicas = len(cluster.replicas)
+    who = f"{cluster.task}, {'the chief' if cluster.is_chief else f'replica {cluster.replica}'} of {n_replicas}"
+    servers = f"{len(cluster.parameter_servers)} parameter server{'s' if len(cluster.parameter_servers) > 1 else ''}"
+    batch = (f"{len(cluster.shard(batch_size))} of the {batch_size} images of each batch" if cluster.sync_replicas
+             else f"batches of {batch_size} images of its own, asynchronously")
+    return f"{who} with {servers}: {batch}"
+
+
+def inspection(found: Inspection) -> str:
+    """A checkpoint's contents."""
+    if found.sizes:
+        network = f"{found.sizes}, {found.n_adam_slots} of Adam's 24 slots"
+    else:
+        network = f"not this program's: {found.mismatch}"
+    non_finite = ", ".join(variable.name for variable in found.variables if variable.n_nan or variable.n_inf)
+    return "\n".join([
+        found.prefix,
+        f"  format    {found.format}",
+        f"  names     {found.origin}",
+        f"  network   {network}",
+        f"  step      {_step(found)}",
+        f"  numbers   {f'NaN or infinity in {non_finite}' if non_finite else 'all finite'}",
+        "",
+        table(("variable", "shape", "dtype", "norm", "NaN", "inf"), (
+            (variable.name, _shape(variable.shape), variable.dtype, _significant(variable.norm), str(variable.n_nan),
+             str(variable.n_inf)) for variable in found.variables))])
+
+
+def errors(heading: str, found: Evaluation) -> str:
+    """The errors of a model on the images that `heading` describes."""
+    lines = [_heading(heading, found)]
+    for name, (label, note) in METRICS.items():
+        if (value := getattr(found, name)) is not None:
+            note = f"   ({note.format(**vars(found))})" if note else ""
+            lines.append(f"  {label:20} {value:10.4f}{note}")
+    return "\n".join(lines)
+
+
+def evaluation(heading: str, found: Evaluation) -> str:
+    """The results of `evaluate`."""
+    names = [name for name in METRICS if getattr(found, name) is not None]
+    return "\n".join([
+        errors(heading, found),
+        f"  {'active units':20} {found.active_units:5} of {found.n_z}",
+        "",
+        table(("digit", "images", *(METRICS[name][0] for name in names)), (
+            (str(digit), str(means["images"]), *(f"{means[name]:.4f}" for name in names))
+            for digit, means in found.per_digit.items()))])
+
+
+def comparison(heading: str, found: Comparison) -> str:
+    """The results of `compare`."""
+    a, b = found.evaluation_a, found.evaluation_b
+    agreement = "undefined: one of them is a single point" if found.latent_agreement is None else (
+        f"{found.latent_agreement:.4f} (1: the same up to shift, rotation or reflection, and scale)")
+    lines = [
+        *(f"{name}: {side.prefix}\n   {side.format}, {side.sizes}, step {_step(side)}"
+          for name, side in (("A", found.a), ("B", found.b))),
+        "",
+        _heading(heading, a),
+        table(("", "A", "B", "B - A", "standard error"), (
+            (METRICS[name][0], f"{getattr(a, name):.4f}", f"{getattr(b, name):.4f}", f"{number.difference:+.4f}",
+             _significant(number.standard_error)) for name, number in found.numbers.items())),
+        f"active units: {a.active_units} of {a.n_z} and {b.active_units} of {b.n_z}",
+        f"agreement of the latent spaces: {agreement}",
+        "",
+        table(("shared variable", "shape", "max |B - A|", "rms of B - A", "cosine"), (
+            (variable.name, _shape(variable.shape), _significant(variable.maximum), _significant(variable.rms),
+             _significant(variable.cosine)) for variable in found.variables))]
+    if found.not_shared:
+        lines.append(f"not shared, or of another shape: {', '.join(found.not_shared)}")
+    return "\n".join(lines)
+
+
+def sweep(heading: str, found: Mapping[int, Evaluation]) -> str:
+    """The errors of networks that differ in n_z."""
+    names = [name for name in METRICS if all(getattr(one, name) is not None for one in found.values())]
+    return "\n".join([
+        _heading(heading, next(iter(found.values()))),
+        table(("n_z", *(METRICS[name][0] for name in names), "active units"), (
+            (str(n_z), *(f"{getattr(one, name):.4f}" for name in names), str(one.active_units))
+            for n_z, one in found.items()))])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Aligned columns, the first on the left, the others on the right."""
+    cells = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells)
+
+
+def fields(result: Any) -> dict:
+    """A result's fields, for `as_json`."""
+    return dataclasses.asdict(result, dict_factory=lambda items: {JSON_KEYS.get(name, name): value
+                                                                  for name, value in items})
+
+
+def as_json(flags: argparse.Namespace, data_set: DataSet | None = None, **results: object) -> str:
+    """Results, with the flags, the data set, the versions and the machine that they depend on."""
+    return json.dumps({
+        "flags": {name: value.as_posix() if isinstance(value, Path) else value for name, value in vars(flags).items()},
+        "data": {"name": data_set.name, "sha256": data_set.sha256} if data_set else None,
+        "versions": {"vae_graph": vae_graph.__version__, "python": platform.python_version(),
+                     "tensorflow": tf.__version__, "numpy": np.__version__, "matplotlib": matplotlib.__version__,
+                     "pillow": PIL.__version__},
+        "host": {"machine": platform.machine(), "threads": os.cpu_count()},
+        "seed": vars(flags).get("seed"),
+        **results,
+    }, indent=1, allow_nan=False)
+
+
+def _heading(text: str, found: Evaluation) -> str:
+    return f"{text}, mean of {found.draws} noise draws, nats per image:"
+
+
+def _step(found: Inspection) -> str:
+    if found.step is None:
+        return "unknown"
+    return f"{found.step}, {found.epochs:.4g} epochs of MNIST at {STEPS_PER_EPOCH} steps per epoch"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "scalar"
+
+
+def _significant(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
