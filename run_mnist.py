@@ -1,4 +1,4 @@
-"""The order of the work: train the variational autoencoder on MNIST, evaluate it, draw the three result pictures.
+"""Train the variational autoencoder on MNIST, evaluate it on the test set, draw the three result pictures.
 
 With a command and a checkpoint, the program inspects, evaluates, draws, compares or exports it: see --help.
 """
@@ -8,7 +8,8 @@ import sys
 from vae_graph.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main())         # before the imports below: --help and a wrong flag do not wait for TensorFlow
+    # It parses the flags before TensorFlow is imported, then imports this file and calls one of the functions below.
+    sys.exit(main())
 
 import argparse
 import dataclasses
@@ -33,15 +34,20 @@ from vae_graph.settings import Settings
 
 
 def train(flags: argparse.Namespace) -> str:
-    """The original's program."""
+    """The original's program: data, training, evaluation, pictures."""
     data_set = load_data(flags)
     prefix, errors, figures_dir = train_evaluate_draw(flags, data_set, training.train)
     return summary(flags, data_set, prefix, errors, figures_dir)
 
 
-def train_evaluate_draw(flags: argparse.Namespace, data_set: DataSet, train: Callable[..., tuple[str, dict[str, list]]],
+def train_evaluate_draw(flags: argparse.Namespace, data_set: DataSet,
+                        train_network: Callable[..., tuple[str, dict[str, list]]],
                         default_towers: int = training.N_TOWERS) -> tuple[str, Evaluation, Path]:
-    """Returns the last checkpoint's prefix, its errors on the test set, and the folder with them and the pictures."""
+    """Train by `training.train` or `replica.train`, evaluate on the test set, write pictures and run.json.
+
+    Returns:
+        The last checkpoint's prefix, its errors on the test set, and the folder of the pictures.
+    """
     settings = settings_from(flags)
     checkpoint_dir = writable_folder("--checkpoint_dir", flags.checkpoint_dir / data_set.results_subdir)
     figures_dir = figures_folder(flags, data_set)
@@ -51,7 +57,7 @@ def train_evaluate_draw(flags: argparse.Namespace, data_set: DataSet, train: Cal
             print(f"the earlier run is now in {earlier}")
         print(f"{data_set.title or data_set.name}: {len(data_set.train.digits)} training images, "
               f"{len(data_set.test.digits)} test images")
-        prefix, history = train(
+        prefix, history = train_network(
             data_set.train.pixels, data_set.sha256, settings, checkpoint_dir,
             on_checkpoint=lambda prefix: draw_results(prefix, data_set, flags, figures_dir),
             n_towers=n_towers(flags, default_towers), histograms=flags.histograms)

@@ -1,3 +1,4 @@
+import itertools
 import os
 import shutil
 
@@ -7,25 +8,33 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import run_mnist
-from tests.helpers import ORACLE_DIR, write_small_idx
-from vae_graph import data, training
+from tests.helpers import ORACLE_DIR, import_training_graph, tiny_png, write_small_idx
+from vae_graph import data, plot, training
 from vae_graph.runs import events
 
 
 @pytest.fixture(autouse=True)
 def quick_graphs(monkeypatch):
-    """Build the graph of one step per run, and none for TensorBoard: a second less for each test that trains.
+    """Build each training graph once, for one step per run, and none for TensorBoard: this saves most of a run's time.
 
-    `test_oracle.py` takes the steps as the program does, `runs/test_events.py` checks TensorBoard's graph, and the
-    tests that run the program in a new process do both.
+    `test_oracle.py` and `test_training_graph.py` build the graph as the program does, `runs/test_events.py` checks
+    TensorBoard's graph, and the tests that run the program in a new process do both.
     """
     monkeypatch.setattr(training, "STEPS_PER_RUN", 1)
+    monkeypatch.setattr(training, "training_graph", import_training_graph)
     monkeypatch.setattr(events, "schematic", lambda *args: tf.GraphDef())
 
 
 @pytest.fixture
-def without_pictures(monkeypatch):
-    """Drawing takes most of the time of a small run."""
+def without_drawing(monkeypatch):
+    """Figures are made but not drawn: their files are of one pixel, each of another gray."""
+    grays = itertools.count()
+    monkeypatch.setattr(plot, "png", lambda figure: tiny_png(next(grays)))
+
+
+@pytest.fixture
+def without_pictures(monkeypatch, without_drawing):
+    """The pictures of each checkpoint are not even made: they take most of the time of a small run."""
     monkeypatch.setattr(run_mnist, "draw_results", lambda *args: None)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of format V2 made by hand, whatever they claim, with checksums that fit."""
+"""Checkpoints of format V2 made by hand, with arbitrary entries and valid checksums."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ CRC_TABLE = _crc_table()
 
 
 def crc32c(content: bytes) -> int:
-    """The checksum of both the table's blocks and the variables, masked as TensorFlow does."""
+    """The checksum of the table's blocks and of the variables, masked as by TensorFlow."""
     crc = 0xFFFFFFFF
     for byte in content:
         crc = CRC_TABLE[(crc ^ byte) & 255] ^ crc >> 8
@@ -33,7 +33,7 @@ def crc32c(content: bytes) -> int:
 
 
 def entry(sizes: Sequence[int] = (16,), dtype: int = 1, data: bytes = bytes(64), **others: int) -> bytes:
-    """What stands in the index of a variable whose data come first."""
+    """The index entry of a variable at the beginning of the data file."""
     shape = tensor_shape_pb2.TensorShapeProto(
         dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in sizes])
     return tensor_bundle_pb2.BundleEntryProto(
@@ -41,7 +41,7 @@ def entry(sizes: Sequence[int] = (16,), dtype: int = 1, data: bytes = bytes(64),
 
 
 def saved_slices(name: str, sizes: Sequence[int]) -> bytes:
-    """What stands under no name in the single file of TensorFlow 0.x that has one variable."""
+    """The unnamed entry of a single file of TensorFlow 0.x with one variable."""
     found = saved_tensor_slice_pb2.SavedTensorSlices()
     variable = found.meta.tensor.add(name=name, type=1)
     for size in sizes:
@@ -50,7 +50,7 @@ def saved_slices(name: str, sizes: Sequence[int]) -> bytes:
 
 
 def header(num_shards: int = 1) -> bytes:
-    """What stands in the index under no name."""
+    """The unnamed first entry of the index."""
     return tensor_bundle_pb2.BundleHeaderProto(num_shards=num_shards).SerializeToString()
 
 
@@ -60,7 +60,7 @@ def table(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def block(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Entries whose keys share nothing."""
+    """Entries whose keys share no prefixes."""
     return b"".join(varint(0) + varint(len(key)) + varint(len(value)) + key + value
                     for key, value in entries) + struct.pack("<II", 0, 1)
 
@@ -78,7 +78,7 @@ def sealed(blocks: Sequence[bytes], index: bytes | None = None) -> bytes:
 
 
 def varint(number: int) -> bytes:
-    """Groups of seven bits, the lowest first."""
+    """A number in groups of seven bits, lowest first."""
     content = b""
     while number > 127:
         content += bytes([number & 127 | 128])

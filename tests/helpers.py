@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import functools
 import gzip
+import io
 import multiprocessing
 import os
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import run_mnist
 from vae_graph import checkpoints, data, training
@@ -22,7 +25,7 @@ from vae_graph.cli.flags import COMMANDS
 from vae_graph.cluster import local
 from vae_graph.cluster.config import Task
 from vae_graph.settings import Settings
-from vae_graph.training_graph import training_graph
+from vae_graph.training_graph import Step, TrainingGraph, training_graph
 
 ROOT = Path(__file__).parent.parent
 ORACLE_DIR = Path(__file__).parent / "legacy-oracle" / "tf-1.4.0"
@@ -36,7 +39,7 @@ PS, CHIEF, WORKER = Task("ps", 0), Task("worker", 0), Task("worker", 1)
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no equivalent")
 # The examples of a test share a folder, in which each writes its own files.
-many = settings(max_examples=300, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=200, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def train(digits, folder, on_checkpoint=lambda prefix: None, histograms=False, **changes):
@@ -48,6 +51,29 @@ def train(digits, folder, on_checkpoint=lambda prefix: None, histograms=False, *
 
 def variables_as_bytes(prefix):
     return {name: value.tobytes() for name, value in checkpoints.read_variables(prefix).items()}
+
+
+def import_training_graph(n_input, settings, n_steps, n_towers):
+    """`training_graph`, imported from a copy that is built once: three times as fast."""
+    # These settings do not change the graph.
+    settings = dataclasses.replace(settings, num_epoch=1, checkpoint_every=1, keep_prob=1)
+    meta_graph, names = _export_training_graph(n_input, settings, n_steps, n_towers)
+    tf.train.import_meta_graph(meta_graph)
+    graph = tf.get_default_graph()
+    [global_step] = (variable for variable in tf.global_variables() if variable.op.name == "Variable")
+    return TrainingGraph(
+        graph.get_tensor_by_name("input_data:0"), graph.get_tensor_by_name("dropout_rate:0"), global_step,
+        tuple(Step([graph.get_tensor_by_name(name) for name in errors], graph.get_operation_by_name(train_op),
+                   graph.get_tensor_by_name(step), {}) for errors, train_op, step in names))
+
+
+@functools.cache
+def _export_training_graph(n_input, settings, n_steps, n_towers):
+    with tf.Graph().as_default() as graph:
+        tf.set_random_seed(settings.seed)
+        steps = training_graph(n_input, settings, n_steps, n_towers).steps
+        names = [([error.name for error in step.errors], step.train_op.name, step.global_step.name) for step in steps]
+        return tf.train.export_meta_graph(graph=graph), names
 
 
 def save_training_graph(folder, epoch):
@@ -64,6 +90,13 @@ def write_checkpoint(prefix, variables, **saver_flags):
         saver = tf.train.Saver({name: tf.Variable(value) for name, value in variables.items()}, **saver_flags)
         session.run(tf.global_variables_initializer())
         return saver.save(session, str(prefix), write_meta_graph=False)
+
+
+def tiny_png(gray):
+    """A PNG file of one pixel."""
+    content = io.BytesIO()
+    Image.new("L", (1, 1), gray).save(content, "PNG")
+    return content.getvalue()
 
 
 def write_idx(path, items):

@@ -1,4 +1,4 @@
-"""The network in NumPy, to check TensorFlow's by; the checkpoint of TensorFlow 1.4.0 that it is checked on."""
+"""The network in NumPy, to check TensorFlow's against; the checkpoint of TensorFlow 1.4.0 that it is checked on."""
 
 import numpy as np
 

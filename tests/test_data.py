@@ -1,4 +1,4 @@
-"""Data are read right or refused in one line that names the file, what was expected and what was found."""
+"""Data files are read correctly, or refused with one line that names the file, what was expected and found."""
 
 import gzip
 import hashlib
@@ -52,7 +52,7 @@ class TestReadIdx:
         with pytest.raises(data.DataError, match=r"expected items of shape \(28, 28\), found \(32, 32\)"):
             data.read_idx(tmp_path / "images.gz", (28, 28))
 
-    def test_refuses_a_folder_and_what_is_not_there(self, tmp_path):
+    def test_refuses_a_folder_and_a_missing_file(self, tmp_path):
         with pytest.raises(data.DataError, match=r"found Is a directory|found Permission denied"):
             data.read_idx(tmp_path, ())
         with pytest.raises(data.DataError, match="found no such file"):
@@ -82,7 +82,7 @@ class TestOther:
             data.other(idx_folder)
 
 
-def test_a_set_in_mnists_format_is_not_taken_for_mnist(idx_folder):
+def test_another_set_in_mnists_format_is_not_mnist(idx_folder):
     before = {path.name: path.read_bytes() for path in idx_folder.iterdir()}
     with pytest.raises(data.DataError, match=r"train-images.* expected MNIST's content \(SHA-256 ba89.*other"):
         data.mnist(idx_folder)
@@ -91,7 +91,7 @@ def test_a_set_in_mnists_format_is_not_taken_for_mnist(idx_folder):
 
 @pytest.mark.parametrize(("data_dir", "environment", "folder"), [
     ("given", "set", "given"), (None, "set", "set"), (None, None, "data"), (None, "", "data")])
-def test_where_the_data_are_looked_for(monkeypatch, data_dir, environment, folder):
+def test_the_data_folder(monkeypatch, data_dir, environment, folder):
     monkeypatch.delenv("MNIST_DIR", raising=False)
     if environment is not None:
         monkeypatch.setenv("MNIST_DIR", environment)
@@ -115,17 +115,17 @@ class TestRenderedDigits:
             centre = (images.sum(axis) * (np.arange(28) + 0.5)).sum(1) / ink
             np.testing.assert_allclose(centre, 14, atol=0.51)
 
-    def test_every_face_draws_every_digit_its_own_way(self):
+    def test_every_typeface_draws_every_digit_differently(self):
         glyphs = data.rendered.draw_glyphs()
         assert len(glyphs) == len(data.rendered.FACES) == 20
         assert len({glyph.tobytes() for face in glyphs for glyph in face}) == 200
 
-    def test_a_nearest_neighbour_tells_the_digits_apart(self, digits):
+    def test_a_nearest_neighbour_classifies_the_digits(self, digits):
         distances = ((digits.test.images[:, None] - digits.train.images[None]) ** 2).sum(2)
         nearest = digits.train.labels[distances.argmin(1)]
         assert (nearest.argmax(1) == digits.test.labels.argmax(1)).mean() > 0.7
 
-    def test_made_in_under_five_seconds(self):
+    def test_rendered_in_under_five_seconds(self):
         start = time.process_time()
         data_set = data.rendered_digits()
         assert time.process_time() - start < 5
@@ -164,7 +164,7 @@ class TestIdxFiles:
         self.check(tmp_path / "file", content)
 
     @pytest.mark.parametrize("count", [data.MAX_ITEMS + 1, 2**32 - 1])
-    def test_a_header_that_claims_too_much_is_refused_at_once(self, tmp_path, count):
+    def test_a_header_with_too_many_items_is_refused_at_once(self, tmp_path, count):
         path = tmp_path / "file"
         path.write_bytes(gzip.compress(np.array([0x0803, count, 28, 28], ">u4").tobytes() + bytes(1000)))
         with pytest.raises(data.DataError, match=f"expected 1 to {data.MAX_ITEMS} items, found a header .* {count}$"):

@@ -21,17 +21,17 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def mirror(folder):
-    """A web server on this machine that offers the files of `folder`."""
+    """A web server on this machine for the files of `folder`."""
     with http.server.ThreadingHTTPServer(
             ("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
 
 
 @pytest.fixture
 def small_mnist(idx_folder, monkeypatch):
-    """`idx_folder` with its own digests in MNIST's place, so that it is what a mirror should give."""
+    """`idx_folder`, whose digests replace MNIST's, so that its files are valid downloads."""
     names = ("TRAIN_IMAGES", "TRAIN_LABELS", "TEST_IMAGES", "TEST_LABELS")
     for name in names:
         file = getattr(data, name)
@@ -42,7 +42,7 @@ def small_mnist(idx_folder, monkeypatch):
 
 
 class TestDownload:
-    def test_a_mirror_that_gives_html_is_passed_over(self, small_mnist, tmp_path, capsys):
+    def test_a_mirror_that_returns_html_is_skipped(self, small_mnist, tmp_path, capsys):
         portal = tmp_path / "portal"
         portal.mkdir()
         for file in data.FILES:
@@ -63,7 +63,7 @@ class TestDownload:
             data.mnist(folder, mirrors=[good])
         assert {path: path.stat().st_mtime_ns for path in before} == before
 
-    def test_what_one_mirror_gave_is_not_asked_of_the_next(self, small_mnist, tmp_path):
+    def test_files_from_one_mirror_are_not_requested_from_the_next(self, small_mnist, tmp_path):
         first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "data"
         for mirror_folder, files in ((first, data.FILES[:2]), (second, data.FILES[2:])):
             mirror_folder.mkdir()
@@ -73,18 +73,18 @@ class TestDownload:
             data.mnist(folder, mirrors=[gives_two, gives_the_others])
         assert len(list(folder.iterdir())) == 4
 
-    def test_another_data_set_is_not_taken_from_a_mirror(self, small_mnist, tmp_path, monkeypatch):
+    def test_another_data_set_from_a_mirror_is_refused(self, small_mnist, tmp_path, monkeypatch):
         monkeypatch.setattr(data, "FILES", tuple(dataclasses.replace(file, sha256="0" * 64) for file in data.FILES))
         with mirror(small_mnist) as wrong, pytest.raises(data.MnistUnavailable, match="which is not MNIST's"):
             data.mnist(tmp_path / "data", mirrors=[wrong])
         assert list((tmp_path / "data").iterdir()) == []
 
-    def test_no_mirror_gives_it(self, small_mnist, tmp_path):
+    def test_no_mirror_has_it(self, small_mnist, tmp_path):
         with mirror(tmp_path / "nothing") as empty, pytest.raises(data.MnistUnavailable, match="404"):
             data.mnist(tmp_path / "data", mirrors=[empty])
         assert list((tmp_path / "data").iterdir()) == []
 
-    def test_a_silent_mirror_is_given_up(self, small_mnist, tmp_path, monkeypatch):
+    def test_a_mirror_that_does_not_answer_times_out(self, small_mnist, tmp_path, monkeypatch):
         monkeypatch.setattr(download, "ANSWER_TIMEOUT", 0.3)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             start = time.monotonic()
@@ -92,7 +92,7 @@ class TestDownload:
                 data.mnist(tmp_path / "data", mirrors=[f"http://127.0.0.1:{silent.getsockname()[1]}/"])
             assert time.monotonic() - start < 3
 
-    def test_a_mirror_whose_name_is_looked_up_for_ever_is_given_up(self, small_mnist, tmp_path, monkeypatch):
+    def test_a_name_lookup_that_hangs_times_out(self, small_mnist, tmp_path, monkeypatch):
         released = threading.Event()
         monkeypatch.setattr(download, "ANSWER_TIMEOUT", 0.3)
         monkeypatch.setattr(download.urllib.request, "urlopen", lambda *args, **kwargs: released.wait(30))
@@ -102,7 +102,7 @@ class TestDownload:
         assert time.monotonic() - start < 3
         released.set()
 
-    def test_a_mirror_that_stalls_is_given_up(self, small_mnist, tmp_path, monkeypatch):
+    def test_a_mirror_that_stalls_times_out(self, small_mnist, tmp_path, monkeypatch):
         class Stalling(QuietHandler):
             def do_GET(self):
                 self.send_response(200)
@@ -114,7 +114,7 @@ class TestDownload:
         released = threading.Event()
         monkeypatch.setattr(download, "STALL_TIMEOUT", 0.3)
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
             start = time.monotonic()
             with pytest.raises(data.MnistUnavailable, match=r"no answer for 0\.3 s"):
                 data.mnist(tmp_path / "data", mirrors=[f"http://127.0.0.1:{server.server_port}/"])
@@ -123,10 +123,10 @@ class TestDownload:
             server.shutdown()
         assert socket.getdefaulttimeout() is None
 
-    def test_failing_mirrors_are_given_up_within_15_seconds(self):
+    def test_failing_mirrors_time_out_within_15_seconds(self):
         assert download.ANSWER_TIMEOUT + download.STALL_TIMEOUT <= 15
 
-    def test_a_folder_that_cannot_be_made(self, tmp_path):
+    def test_a_folder_that_cannot_be_created(self, tmp_path):
         (tmp_path / "file").touch()
         with pytest.raises(data.MnistUnavailable, match="found no folder to download into: Not a directory"):
             data.mnist(tmp_path / "file" / "data")

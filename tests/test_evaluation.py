@@ -1,4 +1,4 @@
-"""The numbers of a trained model, checked on a checkpoint of TensorFlow 1.4.0."""
+"""The metrics of a trained model, checked on a checkpoint of TensorFlow 1.4.0."""
 
 import tracemalloc
 
@@ -91,14 +91,14 @@ def test_the_memory_of_the_bound_does_not_grow_with_its_samples(digits):
         tracemalloc.stop()
 
 
-def test_active_units_are_those_whose_means_the_images_move():
+def test_active_units_are_those_whose_means_vary():
     mean = np.random.default_rng(0).standard_normal((1000, 4)) * np.sqrt([2, 0.02, 0.005, 0]) + 3
     found = evaluation.summarize(evaluation.Measurements(mean, np.ones((2, 1000)), np.ones(1000), None, 0),
                                np.zeros(1000, int))
     assert (found.active_units, found.n_z) == (2, 4)
 
 
-def test_each_digit_has_the_means_of_its_own_images():
+def test_per_digit_means_are_those_of_its_images():
     recon = np.array([[1.0, 2.0, 6.0], [3.0, 2.0, 8.0]])
     measurements = evaluation.Measurements(np.zeros((3, 2)), recon, np.array([4.0, 5.0, 6.0]), np.arange(3.0), 9)
     found = evaluation.summarize(measurements, np.array([7, 1, 7]))
@@ -116,7 +116,7 @@ def test_images_of_another_size_are_refused():
         evaluation.measure(PREFIX, np.zeros((3, 100), np.float32), seed=0)
 
 
-def test_finite_weights_that_give_no_finite_errors_are_refused(digits, tmp_path):
+def test_finite_weights_with_non_finite_errors_are_refused(digits, tmp_path):
     values = checkpoints.read_variables(PREFIX)
     values["encoder_hidden_1/w1"] = np.full_like(values["encoder_hidden_1/w1"], 1e38)
     prefix = write_checkpoint(tmp_path / "x", values)

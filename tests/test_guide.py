@@ -1,4 +1,4 @@
-"""What the guide to the graph shows stands in the code, runs, and prints what it says."""
+"""The guide's blocks are quoted from the code, or run and print the output shown."""
 
 import contextlib
 import io
@@ -23,18 +23,18 @@ QUOTED = [(file, code) for file, code, _ in BLOCKS if file]
 RUN = [(code, shown) for file, code, shown in BLOCKS if not file]
 
 
-def test_there_are_both_kinds_of_blocks():
+def test_both_kinds_of_blocks_are_found():
     assert len(QUOTED) >= 4
     assert len(RUN) >= 12
     assert len(QUOTED) + len(RUN) == GUIDE.count("```python")
 
 
 @pytest.mark.parametrize(("file", "code"), QUOTED)
-def test_what_is_quoted_stands_in_the_code(file, code):
+def test_quoted_blocks_are_in_the_code(file, code):
     assert code in (ROOT / "vae_graph" / file).read_text(encoding="utf-8")
 
 
-def test_what_is_run_prints_what_is_shown(tmp_path, monkeypatch, digits):
+def test_blocks_print_the_output_shown(tmp_path, monkeypatch, digits):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "mnist", lambda folder: types.SimpleNamespace(test=digits.train))
     names = {}
@@ -47,7 +47,7 @@ def test_what_is_run_prints_what_is_shown(tmp_path, monkeypatch, digits):
 
 
 @pytest.mark.parametrize(("column", "module"), [(1, tf), (2, tensorflow)])
-def test_what_is_to_be_called_is_there(column, module):
+def test_the_functions_in_the_table_exist(column, module):
     table = GUIDE.split("# Then and now")[1].split("# The loss")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
     assert len(rows) > 10
@@ -59,8 +59,8 @@ def test_what_is_to_be_called_is_there(column, module):
             place = getattr(place, part)
 
 
-def test_the_numbers_are_those_of_the_reference_run():
-    """Those of comparison.json, whose second checkpoint is this run's."""
+def test_the_metrics_match_the_reference_run():
+    """In comparison.json its checkpoint is the second one."""
     path = ROOT / "figures" / "reference" / "comparison" / "comparison.json"
     found = json.loads(path.read_text())["comparison"]["evaluation_b"]
     rows = dict(re.findall(r"^\| `([\w ]+)` \|.*\| ([\d.]+) \|$", GUIDE, re.MULTILINE))

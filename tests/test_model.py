@@ -26,7 +26,7 @@ def build(keep_prob):
 
 
 def random_weights(seed=0):
-    """Weights of every layer, biases not zero, so that a bias left out would show."""
+    """Weights of every layer, with nonzero biases, so that a missing bias would be detected."""
     random = np.random.default_rng(seed)
     return {name: random.normal(0, 0.5, shape).astype(np.float32)
             for name, shape in checkpoints.model_shapes(SIZES).items()}
@@ -49,7 +49,7 @@ def numpy_forward(weights, X, eps, masks, keep_prob):
     return z, X_out, recon, regularization, recon + regularization
 
 
-def test_noise_puts_out_half_of_the_pixels_and_then_lights_half(graph):
+def test_noise_zeroes_half_of_the_pixels_and_then_sets_half_to_1(graph):
     X = np.random.default_rng(0).uniform(0.1, 1, (2000, 30)).astype(np.float32)
     with tf.Session() as session:
         noisy = session.run(model.add_noise(tf.constant(X)))
@@ -146,7 +146,7 @@ def test_building_again_with_other_sizes_is_an_error(graph):
         model.Bernoulli_decoder(tf.zeros([1, SIZES.n_z]), SIZES.n_hidden_decoder + 1, SIZES.n_input, 1.0)
 
 
-def test_keep_prob_may_be_a_number_and_means_keep(graph):
+def test_keep_prob_may_be_a_number_and_is_a_keep_probability(graph):
     model.gaussian_encoder(tf.ones([1000, 20]), 50, 1, 0.9)
     hidden = graph.get_tensor_by_name("encoder_hidden_1/dropout/SelectV2:0")
     with tf.Session() as session:

@@ -66,12 +66,12 @@ def repeated(oracle, request):
     return np.array(losses), variables, dict(zip(("mean", "std", "z", "x_out", "losses"), evaluation, strict=True))
 
 
-def test_every_loss_is_what_tensorflow_1_4_computed(oracle, repeated):
+def test_every_loss_equals_that_of_tensorflow_1_4(oracle, repeated):
     losses, _, _ = repeated
     np.testing.assert_allclose(losses, oracle["losses"], rtol=2e-6)
 
 
-def test_every_variable_ends_where_tensorflow_1_4_left_it(repeated):
+def test_every_variable_equals_that_of_tensorflow_1_4(repeated):
     _, variables, _ = repeated
     expected = checkpoints.read_variables(str(ORACLE_DIR / "parameter20.ckpt"))
     assert len(expected) == 39
@@ -81,6 +81,6 @@ def test_every_variable_ends_where_tensorflow_1_4_left_it(repeated):
 
 
 @pytest.mark.parametrize("output", ["mean", "std", "z", "x_out", "losses"])
-def test_evaluation_is_what_tensorflow_1_4_computed(oracle, repeated, output):
+def test_evaluation_equals_that_of_tensorflow_1_4(oracle, repeated, output):
     _, _, evaluation = repeated
     np.testing.assert_allclose(evaluation[output], oracle[f"eval_{output}"], rtol=1e-5, atol=1e-5)

@@ -14,14 +14,14 @@ def weights():
     return weights_of()
 
 
-def test_manifold_goes_right_with_z1_and_up_with_z2(digits, weights):
+def test_the_manifolds_z1_grows_to_the_right_and_z2_upwards(digits, weights):
     manifold = pictures.training_results(PREFIX, digits.test.images, seed=0).manifolds["linear"]
     assert manifold.shape == (20, 20, 784)
     for row, column, z in ((0, 0, (-2, 2)), (0, -1, (2, 2)), (-1, 0, (-2, -2)), (-2, -1, (2, -2 + 4 / 19))):
         np.testing.assert_allclose(manifold[row, column], decode(weights, np.array([z]))[0], atol=1e-5)
 
 
-def test_the_gaussian_grid_has_equal_shares_of_the_prior(digits, weights):
+def test_the_gaussian_grid_has_equal_probabilities(digits, weights):
     found = pictures.training_results(PREFIX, digits.test.images, seed=0, grids=["linear", "gaussian"])
     assert [*found.manifolds] == ["linear", "gaussian"]
     manifold, grid = found.manifolds["gaussian"], pictures.GRIDS["gaussian"]
@@ -85,20 +85,20 @@ def test_samples_are_decoded_draws_from_the_prior(weights, monkeypatch):
     assert not np.array_equal(pictures.samples(PREFIX, 30, seed=5), pictures.samples(PREFIX, 30, seed=4))
 
 
-def test_means_are_where_the_encoder_places_the_images(digits, weights, monkeypatch):
+def test_means_are_those_of_the_encoder(digits, weights, monkeypatch):
     monkeypatch.setattr(evaluation, "BATCH_SIZE", 25)
     X = digits.test.images
     np.testing.assert_allclose(pictures.means(PREFIX, X), encode(weights, X)[0], atol=1e-5)
 
 
-def test_a_walk_is_straight_and_in_equal_steps(digits, weights):
+def test_a_walk_is_linear_and_equidistant(digits, weights):
     pair = digits.test.images[[3, 8]]
     start, end = encode(weights, pair)[0]
     on_the_way = np.stack([start + (end - start) * share for share in (0, 0.25, 0.5, 0.75, 1)])
     np.testing.assert_allclose(pictures.walk(PREFIX, pair, 5), decode(weights, on_the_way), atol=1e-5)
 
 
-def test_a_noisy_image_is_seen_and_a_restored_one_returned(digits, weights):
+def test_noisy_inputs_and_their_reconstructions(digits, weights):
     X = digits.test.images[:20]
     seen, restored = pictures.reconstructions(PREFIX, X, seed=0, noisy=True)
     assert 0.2 < (seen == X).mean() < 0.6
@@ -124,7 +124,7 @@ def test_images_of_another_size_are_refused(function):
 
 
 @pytest.fixture
-def drawn(monkeypatch):
+def drawn(monkeypatch, without_drawing):
     """What the functions of `plot` are called with, by their names."""
     calls = {}
 
@@ -142,7 +142,7 @@ def drawn(monkeypatch):
     return calls
 
 
-def test_the_manifold_stands_in_z_and_in_probabilities(digits, drawn):
+def test_the_axes_of_both_manifolds(digits, drawn):
     assert {*pictures.of_training(PREFIX, digits, 0, gaussian_grid=True)} == {
         "result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "manifold_gaussian.png"}
     found = pictures.training_results(PREFIX, digits.test.images, 0, ["linear", "gaussian"])
@@ -152,7 +152,7 @@ def test_the_manifold_stands_in_z_and_in_probabilities(digits, drawn):
         assert ends == pytest.approx(expected)
 
 
-def test_the_noisy_stand_between_the_original_and_the_restored(digits, drawn):
+def test_denoising_shows_original_noisy_and_restored(digits, drawn):
     assert "denoising.png" in pictures.of_training(PREFIX, digits, 5, noisy=True)
     [(rows, title)] = drawn["image_rows"]
     seen, restored = pictures.reconstructions(PREFIX, digits.test.images[:10], 5, noisy=True)
@@ -163,7 +163,7 @@ def test_the_noisy_stand_between_the_original_and_the_restored(digits, drawn):
     assert title == "rendered digits (not MNIST)"
 
 
-def test_a_walk_stands_between_its_ends(digits, drawn):
+def test_a_walk_is_between_its_end_images(digits, drawn):
     pictures.of_walk(PREFIX, digits, (8, 3), 6)
     [(rows, heads, title)] = drawn["image_rows"]
     start, way, end = rows[""]
@@ -174,7 +174,7 @@ def test_a_walk_stands_between_its_ends(digits, drawn):
     assert title == "rendered digits (not MNIST)"
 
 
-def test_a_sheet_has_the_test_images_and_a_row_for_each_network(digits, drawn):
+def test_a_sweep_has_the_test_images_and_a_row_for_each_network(digits, drawn):
     before = PREFIX.replace("20", "0")
     pictures.of_sweep({"a": PREFIX, "b": before}, digits, 2)
     [(rows, *_)] = drawn["image_rows"]

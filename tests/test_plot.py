@@ -1,4 +1,4 @@
-"""The pictures show what they are given, where the original shows it, and are the same bytes each time."""
+"""The layout of the pictures is the original's, and drawing is deterministic."""
 
 import io
 
@@ -38,14 +38,14 @@ def test_same_bytes_and_the_originals_size(draw, size):
 
 
 @pytest.mark.parametrize(("draw", "size"), PICTURES.values(), ids=PICTURES.keys())
-def test_a_title_stands_as_it_is_given(draw, size):
+def test_a_title_is_drawn_literally(draw, size):
     title = r"a folder's name $\may be anything$"          # read as a formula it would be an error
     figure = draw(title)
     assert figure.get_suptitle() == title
     plot.png(figure)
 
 
-def test_reconstructions_stand_beside_their_images():
+def test_reconstructions_are_beside_their_images():
     figure = plot.reconstruction(IMAGES, IMAGES[::-1])
     pairs = [ax for ax in figure.axes if ax.get_title()]
     assert [ax.get_title() for ax in pairs] == ["True_number", "Reconstruction_number"] * 5
@@ -89,14 +89,14 @@ def test_a_comparison_has_a_column_for_each_model():
         assert (scatter.get_xlabel(), canvas.get_ylabel()) == side.axis_names
 
 
-def test_a_models_name_stands_as_it_is_given():
+def test_a_models_name_is_drawn_literally():
     name = r"A: a folder's name $\may be anything$ and long, " + "very " * 30
     figure = plot.comparison([SIDES[0]._replace(name=name)], IMAGES, DIGITS, (-2, 2))
     plot.png(figure)
     assert figure.axes[0].get_title().replace("\n", " ").split() == name.split()
 
 
-def test_strips_keep_rows_columns_and_gaps():
+def test_image_rows_keep_rows_columns_and_gaps():
     figure = plot.image_rows({"seen": [IMAGES, IMAGES[:0]], "made": [1 - IMAGES, IMAGES[:2]]}, ("left", "right"))
     grid = np.array(figure.axes).reshape(2, 2)
     assert [[ax.get_ylabel(), ax.get_title()] for ax in grid.flat] == [
@@ -108,7 +108,7 @@ def test_strips_keep_rows_columns_and_gaps():
 
 
 @pytest.mark.parametrize(("n", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (5, 2, 3), (100, 10, 10)])
-def test_a_canvas_is_as_square_as_can_be(n, rows, columns):
+def test_a_canvas_is_nearly_square(n, rows, columns):
     digits = np.resize(IMAGES, (n, 784))
     [ax] = plot.canvas(digits).axes
     shown = ax.images[0].get_array()
@@ -118,7 +118,7 @@ def test_a_canvas_is_as_square_as_can_be(n, rows, columns):
                                   digits[-1].reshape(28, 28))
 
 
-def test_the_schematic_tells_the_sizes():
+def test_the_schematic_shows_the_sizes():
     figure = plot.schematic(784, 11, 3, 22, 0.5)
     texts = [text.get_text() for text in figure.axes[0].texts]
     for part in ("X\n784", "11\nelu\ndropout,\nkeep 0.5", "mean\n3", "22\nelu\ndropout,\nkeep 0.5",
@@ -127,7 +127,7 @@ def test_the_schematic_tells_the_sizes():
 
 
 @pytest.mark.parametrize(("n", "order"), [(2, [0, 1]), (4, [0, 1, 2, 3, 2, 1])])
-def test_an_animation_goes_there_and_back(n, order):
+def test_an_animation_goes_forward_and_back(n, order):
     frames = np.linspace(0, 1, n)[:, None] * np.ones(784)
     animation = Image.open(io.BytesIO(plot.gif(frames, scale=2)))
     assert (animation.n_frames, animation.size, animation.info["loop"]) == (len(order), (56, 56), 0)

@@ -1,4 +1,4 @@
-"""What the README shows is what the program does."""
+"""The documentation matches the program and the committed results."""
 
 import json
 import re
@@ -20,7 +20,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_ten_lines_run(tmp_path, monkeypatch, idx_folder):
-    """The caller's script, with a small data set in MNIST's place and the original's checkpoint left out."""
+    """With a small data set in place of MNIST, and without the original's checkpoint."""
     script = next(block for block in PYTHON if "Variational_autoencoder" in block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "mnist", lambda folder: data.other(idx_folder))
@@ -30,7 +30,7 @@ def test_the_ten_lines_run(tmp_path, monkeypatch, idx_folder):
     assert np.isfinite(names["loss"])
 
 
-def test_an_export_is_loaded_as_shown(tmp_path, monkeypatch):
+def test_an_export_loads_as_documented(tmp_path, monkeypatch):
     script = next(block for block in PYTHON if "saved_model" in block)
     monkeypatch.chdir(tmp_path)
     export.saved_model(str(ORACLE_DIR / "parameter20.ckpt"), tmp_path / "model")
@@ -39,12 +39,12 @@ def test_an_export_is_loaded_as_shown(tmp_path, monkeypatch):
     assert names["images"].shape == (1, 784)
 
 
-def test_every_command_stands_there():
+def test_every_command_is_documented():
     rows = re.findall(r"^\| `(\w+) (?:CHECKPOINT|A B|--n_z)", README, re.MULTILINE)
     assert {*rows, "train"} == set(COMMANDS)
 
 
-def test_every_flag_stands_there_with_its_default(monkeypatch):
+def test_every_flag_is_documented_with_its_default(monkeypatch):
     rows = dict(re.findall(r"^\| `--(\w+)` \| ([^|]*?) ?\|", README, re.MULTILINE))
     monkeypatch.delenv("MNIST_DIR", raising=False)
     defaults = vars(parse_flags([]))
@@ -56,7 +56,7 @@ def test_every_flag_stands_there_with_its_default(monkeypatch):
             assert float(rows[name]) == default if number else rows[name] == str(default)
 
 
-def test_our_results_are_those_of_run_json():
+def test_our_results_match_run_json():
     run = json.loads((REFERENCE / "run.json").read_text())
     expected = {f"training, epoch {epoch}": [run["training"][name][epoch] for name in ERROR_NAMES]
                 for epoch in (0, 10, 43, 100, 199)}
@@ -67,7 +67,7 @@ def test_our_results_are_those_of_run_json():
     assert f"and {run['test']['true_negative_ELBO']:.2f} for ours" in README
 
 
-def test_old_against_new_is_what_comparison_json_says():
+def test_the_comparison_matches_comparison_json():
     found = json.loads((REFERENCE / "comparison" / "comparison.json").read_text())["comparison"]
     rows = {"_".join(name.split()): [float(cell) for cell in cells] for name, *cells in re.findall(
         r"^(\w[\w ]+?)  +([\d.]+)  +([\d.]+)  +([+-][\d.]+)  +([\d.]+)$", OF_FIGURES, re.MULTILINE)}
@@ -77,7 +77,7 @@ def test_old_against_new_is_what_comparison_json_says():
     assert f"agreement of the latent spaces: {found['latent_agreement']:.4f} " in OF_FIGURES
 
 
-def test_the_speeds_are_those_of_the_race():
+def test_the_speeds_match_bench_training_json():
     found = json.loads((ROOT / "figures" / "bench_training.json").read_text())["ms a step, round by round"]
     medians = [statistics.median(times) for times in found.values()]
     table = OF_BENCHMARKS.split("time relative to ours |")[1].split("\n\n")[0]
@@ -89,7 +89,7 @@ def test_the_speeds_are_those_of_the_race():
     assert figures == [ours, port, pytorch, jax, products]
 
 
-def test_the_whole_processes_are_those_of_the_benchmark():
+def test_the_whole_processes_match_bench_program_json():
     found = json.loads((ROOT / "figures" / "bench_program.json").read_text())["rounds"]
     start, whole, whole_memory, *alone, manifold, decoders = (statistics.median(times) for times in found.values())
     shown = re.findall(r"([\d.]+) (?:s|MB)\b", README.split("End to end:")[1].split("## ")[0])
@@ -98,14 +98,14 @@ def test_the_whole_processes_are_those_of_the_benchmark():
     assert f"Three epochs with evaluation and plots took {whole:.1f} s and {whole_memory:.0f} MB" in OF_BENCHMARKS
 
 
-def test_the_long_run_is_what_bench_long_json_says():
+def test_the_long_run_matches_bench_long_json():
     found = json.loads((ROOT / "figures" / "bench_long.json").read_text())
     table = OF_BENCHMARKS.split("ms per epoch |\n")[1].split("\n\n")[0]
     rows = [[float(cell) for cell in re.findall(r"[\d.]+", row)] for row in table.splitlines()[1:]]
     assert rows == [[*tenth.values()] for tenth in found["tenths"]]
 
 
-def test_the_sweep_is_what_sweep_json_says():
+def test_the_sweep_matches_sweep_json():
     found = json.loads((REFERENCE / "sweep" / "sweep.json").read_text())["sweep"]
     names = ("Recon_error", "Regularization_error", "ELBO", "true_negative_ELBO", "KL")
     rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| (\d+) \|$", OF_FIGURES,
@@ -114,7 +114,7 @@ def test_the_sweep_is_what_sweep_json_says():
                     for n_z, errors in found.items()]
 
 
-def test_the_shuffled_run_is_what_its_run_json_says():
+def test_the_shuffled_run_matches_its_run_json():
     shuffled, in_order, sweep = (json.loads((REFERENCE / name).read_text())
                                  for name in ("shuffle/run.json", "run.json", "sweep/sweep.json"))
     tests = {f"{found['ELBO']:.2f}" for found in (shuffled["test"], sweep["sweep"]["2"])}
@@ -123,7 +123,7 @@ def test_the_shuffled_run_is_what_its_run_json_says():
             f"{in_order['training']['ELBO'][59]:.2f} in file order." in OF_FIGURES)
 
 
-def test_what_is_linked_is_there():
+def test_every_relative_link_resolves():
     for folder, text in PAGES.items():
         prose = re.sub("```.*?```", "", text, flags=re.DOTALL)
         for path in re.findall(r'(?:src="|\]\()(?!https?:)([^")#]+)', prose):

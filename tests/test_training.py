@@ -56,8 +56,8 @@ def test_errors_of_an_epoch_are_means_with_dropout_as_set(digits, tmp_path):
     assert history[0.6]["Regularization_error"][0] > 1.1 * measured.Regularization_error
 
 
-def test_a_run_of_several_steps_may_end_with_a_shorter_one(digits, tmp_path, monkeypatch):
-    """Four batches, three steps a run: what is not a whole run is trained on too, and counted once."""
+def test_an_epoch_need_not_be_a_multiple_of_the_steps_per_run(digits, tmp_path, monkeypatch):
+    """Four batches, three steps per run: the fourth is trained on, and counted, once."""
     monkeypatch.setattr(training, "STEPS_PER_RUN", 3)
     prefix, history = train(digits, tmp_path, num_epoch=1, learning_rate=1e-30, keep_prob=1.0)
     assert checkpoints.read_variables(prefix)["Variable"] == 4
@@ -84,28 +84,28 @@ class TestShuffle:
             train(digits, folder, **changes)
         return np.array(seen).reshape(-1, 4, 50)
 
-    def test_off_the_images_come_as_the_files_have_them(self, digits, tmp_path, monkeypatch):
+    def test_without_it_the_images_are_in_the_files_order(self, digits, tmp_path, monkeypatch):
         fed = self.fed(digits, tmp_path, monkeypatch, num_epoch=2)
         np.testing.assert_array_equal(fed.reshape(2, 200), [np.arange(200)] * 2)
 
-    def test_on_each_epoch_has_a_new_order_of_its_seed(self, digits, tmp_path, monkeypatch):
+    def test_each_epoch_has_an_order_determined_by_the_seed(self, digits, tmp_path, monkeypatch):
         fed, again, other = (self.fed(digits, tmp_path / name, monkeypatch, num_epoch=3, shuffle=True, seed=seed)
                              for name, seed in (("a", 7), ("b", 7), ("c", 8)))
         np.testing.assert_array_equal(fed, again)
         orders = [epoch.ravel() for epoch in (*fed, *other)]
         for number, order in enumerate(orders):
-            assert len({*order}) == 200          # none twice
-            assert order.max() > 200             # and not always the same ones left out
+            assert len({*order}) == 200          # no image twice
+            assert order.max() > 200             # the omitted images vary
             assert all((order != one).mean() > 0.9 for one in orders[:number])
 
-    def test_a_run_that_goes_on_has_the_order_it_would_have_had(self, digits, tmp_path):
+    def test_a_resumed_run_has_the_same_order(self, digits, tmp_path):
         whole, _ = train(digits, tmp_path / "a", shuffle=True)
         train(digits, tmp_path / "b", shuffle=True, num_epoch=2)
         resumed, _ = train(digits, tmp_path / "b", shuffle=True)
         assert variables_as_bytes(resumed) == variables_as_bytes(whole)
 
 
-def test_a_denoising_run_learns_and_goes_on_as_if_unbroken(digits, tmp_path):
+def test_a_denoising_run_learns_and_resumes_exactly(digits, tmp_path):
     whole, history = train(digits, tmp_path / "a", add_noise=True)
     assert history["ELBO"][-1] < history["ELBO"][0]
     train(digits, tmp_path / "b", add_noise=True, num_epoch=2)
@@ -119,7 +119,7 @@ def test_a_batch_larger_than_the_data_is_refused(digits, tmp_path):
         train(digits, tmp_path, batch_size=221)
 
 
-def test_the_data_may_vanish_once_they_are_read(in_tmp, idx_folder):
+def test_the_data_files_may_be_removed_after_reading(in_tmp, idx_folder):
     def train_and(act):
         data_set = data.other(idx_folder)
         folder = in_tmp / act.__name__

@@ -1,19 +1,21 @@
-"""A variational autoencoder for MNIST in the TensorFlow 1 graph style, on today's TensorFlow.
+"""A variational autoencoder for MNIST in the TensorFlow 1 graph style, on current TensorFlow.
 
     from vae_graph import Bernoulli_decoder, Variational_autoencoder, gaussian_encoder
 
-These three functions build the network; `model` is where they are. Everything else, in the order in which to read it:
+These three functions build the network. The modules, in reading order:
 
-    model             the three builders and the loss                                the graph
-    training_graph    towers, optimizer, steps per Session.run, stateless noise      the graph, made to train fast
-    training          the Session loop                                               the loop
-    settings          what determines a run: the original's flags and defaults
-    evaluation        the metrics of a trained model                                 the results
+    model             the three builders and the loss
+    training_graph    the training step: towers, optimizer, steps per Session.run, stateless noise
+    training          the Session loop
+    settings          what determines a run: the original's flags, and others
+    evaluation        the metrics of a trained model
     pictures, plot    the pictures of a trained model; arrays to figures
-    data, download, rendered    MNIST, its download, the digits rendered in its place     the data
+    data, download, rendered    MNIST, its download, and its offline substitute
+
+and the packages, which most readers need not open:
 
     checkpoints       the file format: reading, validating, writing, inspecting, comparing, exporting
-    runs              what a run keeps besides its variables: record, signals, events, pictures
+    runs              what a run keeps besides its variables, and how it is resumed
     cluster           the same training on many machines
     pages             HTML pages made from a checkpoint
     cli               flags, commands, printed text
@@ -32,7 +34,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """Import the builders on first use: what needs no TensorFlow, as `--help`, does not wait for it."""
+    """Import the builders, and TensorFlow with them, on first use: `--help` needs neither."""
     if name in __all__:
         return getattr(importlib.import_module("vae_graph.model"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

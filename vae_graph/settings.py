@@ -9,7 +9,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """The first nine are the original's flags, with its defaults."""
+    """The first nine are the original's flags, with the defaults of its code; keep_prob has that of its README."""
 
     n_hidden_encoder: int = 500      # units in each of the encoder's two hidden layers
     n_z: int = 2                     # latent dimensions

@@ -19,17 +19,18 @@ STEPS_PER_RUN = 4
 def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
           on_checkpoint: OnCheckpoint = lambda prefix: None, n_towers: int = N_TOWERS, histograms: bool = False
           ) -> tuple[str, dict[str, list]]:
-    """Train until epoch `num_epoch`, resuming from the latest valid checkpoint in `folder` if there is one.
+    """Train for `num_epoch` epochs in total, resuming from the latest valid checkpoint in `folder` if there is one.
 
     A run that is stopped or killed, and then resumed, ends with the same bytes as an uninterrupted one: seed and epoch
-    determine the order of the images, seed and step determine the noise, and the sums of an epoch's errors are saved.
+    determine the order of the images, seed and step determine the noise, and a checkpoint within an epoch has the sums
+    of its errors beside it.
 
     Args:
         pixels: uint8 [n, n_input], used in this order unless they are shuffled; the last partial batch is left out.
             They are converted to float32 in [0, 1] batch by batch: all at once they would take four times the memory.
         data_sha256: the digests that identify the data set; a run resumes on the same data only.
         settings: see `Settings`.
-        folder: of the checkpoints; it must exist.
+        folder: the folder of the checkpoints; it must exist.
         on_checkpoint: called with the prefix of the checkpoint resumed from and of each one written. It may return PNG
             files by their names, which become TensorBoard events.
         n_towers: data-parallel splits of each batch.
@@ -48,7 +49,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
     """
     run = TrainingRun(folder, settings, data_sha256, pixels.shape, on_checkpoint, histograms)
     with tf.Graph().as_default():
-        tf.set_random_seed(settings.seed)
+        tf.set_random_seed(settings.seed)                       # of the initial weights; noise is stateless
         graph = training_graph(pixels.shape[1], settings, STEPS_PER_RUN, n_towers)
         saver, initializer = tf.train.Saver(), tf.global_variables_initializer()
         run.before_finalize()
@@ -61,24 +62,24 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                 session.run(initializer)
 
             for epoch in range(run.epoch, settings.num_epoch):
-                batches = image_batches(len(pixels), settings, epoch)
-                for batch in range(run.batch, len(batches), STEPS_PER_RUN):
+                batches = batch_indices(len(pixels), settings, epoch)
+                for batch in range(run.batch, run.n_batches, STEPS_PER_RUN):
                     run.before_steps()
-                    rows = batches[batch:batch + STEPS_PER_RUN]              # fewer at the end of an epoch
+                    rows = batches[batch:batch + STEPS_PER_RUN]         # fewer at the end of an epoch
                     steps = graph.steps[:len(rows)]
-                    _, errors = session.run(
+                    _, errors = session.run(                            # the last train_op runs those before it
                         [steps[-1].train_op, [step.errors for step in steps]],
                         feed_dict={graph.input_data: np.divide(pixels[rows.ravel()], 255, dtype=np.float32),
-                                   graph.dropout_rate: settings.keep_prob})
-                    run.add_steps(errors)
+                                   graph.dropout_rate: settings.keep_prob})         # quirk 4: it takes keep_prob
+                    run.after_steps(errors)
                 run.end_epoch(epoch)
 
     return run.prefix, run.errors
 
 
-@functools.lru_cache(maxsize=1)
-def image_batches(n_images: int, settings: Settings, epoch: int) -> np.ndarray:
-    """The images of each batch of an epoch, int [n_batches, batch_size]: in the files' order, or in a new one."""
+@functools.lru_cache(maxsize=1)      # a loop may call it once per step
+def batch_indices(n_images: int, settings: Settings, epoch: int) -> np.ndarray:
+    """Indices of the images in each batch of an epoch, int [n_batches, batch_size]: in order, or shuffled."""
     order = (np.random.default_rng([settings.seed, epoch]).permutation(n_images) if settings.shuffle
              else np.arange(n_images))
     n_batches = n_images // settings.batch_size
@@ -86,7 +87,7 @@ def image_batches(n_images: int, settings: Settings, epoch: int) -> np.ndarray:
 
 
 def session_config(n_towers: int) -> tf.ConfigProto:
-    """One inter-op thread per tower, which share the cores: a small matrix product is fastest on a single core."""
+    """One inter-op thread per tower; the cores are divided among them, since small products do not scale with cores."""
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return tf.ConfigProto(inter_op_parallelism_threads=n_towers,
                           intra_op_parallelism_threads=max(1, n_cores // n_towers), allow_soft_placement=True)

@@ -21,7 +21,7 @@ class Step(NamedTuple):
 
     errors: tuple[tf.Tensor, ...]    # the three of `ERROR_NAMES` on its batch, before its update
     train_op: tf.Operation
-    global_step: tf.Tensor           # int32 scalar, the number of steps taken after it
+    global_step: tf.Tensor           # int32 scalar, the step counter after it
     noise: dict[str, tf.Tensor]      # its random numbers, by the op's name in the builders' graph; may be fed
 
 
@@ -30,7 +30,7 @@ class TrainingGraph(NamedTuple):
 
     input_data: tf.Tensor        # float32 [steps * batch, n_input]
     dropout_rate: tf.Tensor      # float32 scalar; takes the KEEP probability, as the original's does
-    global_step: tf.Variable     # int32 scalar, the number of steps taken so far
+    global_step: tf.Variable     # int32 scalar, the step counter
     steps: tuple[Step, ...]
 
 
@@ -51,6 +51,7 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
     errors = mean_errors(batch, dropout_rate, settings, n_towers)
     train_op = adam(settings, global_step).minimize(errors[-1], global_step=global_step)
 
+    # Neither these errors nor this train_op are run, but copies of them.
     fetch_names = [train_op.name, *(error.name for error in errors)]
     step_graph_def = extract_subgraph(fetch_names)
     # Read once for all steps of a run; the first step's update waits for its noise, and so for this.
@@ -58,14 +59,15 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
     steps: list[Step] = []
     for number in range(n_steps):
         start = number * settings.batch_size
-        with tf.control_dependencies([step.train_op for step in steps[-1:]]):
+        with tf.control_dependencies([step.train_op for step in steps[-1:]]):        # none before the first
             noise = stateless_noise(step_graph_def, settings.seed, first_step + number)
-            # Reads through this handle see the previous step's update.
+            # Imported nodes have no control dependencies on others. Reads through these handles, which have, see the
+            # previous step's update.
             handles = {variable.handle.name: tf.identity(variable.handle) for variable in tf.global_variables()}
-        train_op, *step_errors = copy_step(
+        step_op, *step_errors = copy_step(
             step_graph_def, fetch_names, f"step_{number + 1}", noise,
             handles | {batch.name: input_data[start:start + settings.batch_size], dropout_rate.name: dropout_rate})
-        steps.append(Step(tuple(step_errors), train_op, first_step + number + 1, noise))
+        steps.append(Step(tuple(step_errors), step_op, first_step + number + 1, noise))
     return TrainingGraph(input_data, dropout_rate, global_step, tuple(steps))
 
 
@@ -85,7 +87,7 @@ def mean_errors(batch: tf.Tensor, keep_prob: tf.Tensor, settings: Settings, n_to
 
     On a host with GPUs, the towers are placed on them in turn.
     """
-    n_batch = batch.shape[0]
+    n_batch, _ = batch.shape.as_list()
     n_gpus = len(tf.config.list_physical_devices("GPU"))
     sizes = [len(rows) for rows in np.array_split(np.arange(n_batch), min(n_towers, n_batch))]
     towers = []
@@ -111,7 +113,7 @@ def extract_subgraph(fetch_names: Sequence[str]) -> tf.GraphDef:
 
 
 def copy_step(step_graph_def: tf.GraphDef, fetch_names: Sequence[str], name: str, noise: Mapping[str, tf.Tensor],
-              inputs: Mapping[str, tf.Tensor]) -> list[Any]:
+              replacements: Mapping[str, tf.Tensor]) -> list[Any]:
     """Import a copy of a step's graph into the default graph, with other inputs.
 
     Args:
@@ -119,10 +121,10 @@ def copy_step(step_graph_def: tf.GraphDef, fetch_names: Sequence[str], name: str
         fetch_names: the tensors and operations to return.
         name: the copy's name scope.
         noise: tensors to use in place of its random ops, by the ops' names.
-        inputs: tensors to use in place of others, by those tensors' names.
+        replacements: tensors to use in place of others, by the others' names.
     """
     return tf.import_graph_def(step_graph_def, return_elements=list(fetch_names), name=name,
-                               input_map={**inputs, **{f"{op}:0": tensor for op, tensor in noise.items()}})
+                               input_map={**replacements, **{f"{op}:0": tensor for op, tensor in noise.items()}})
 
 
 def stateless_noise(step_graph_def: tf.GraphDef, seed: int, step: tf.Tensor, replica: int = 0) -> dict[str, tf.Tensor]:

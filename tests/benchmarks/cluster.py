@@ -70,7 +70,8 @@ def measured(n_workers: int, n_steps: int) -> dict[str, float]:
     cluster_addresses = addresses(*tasks)
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
-    processes = [context.Process(target=run_task, args=(Cluster(cluster_addresses, task), n_steps, theirs)) for task in tasks]
+    processes = [context.Process(target=run_task, args=(Cluster(cluster_addresses, task), n_steps, theirs))
+                 for task in tasks]
     for process in processes:
         process.start()
     times, traffic = zip(*mine.recv()[n_steps // 2:], strict=True)
@@ -97,8 +98,9 @@ def main() -> None:
         print("| " + " | ".join(map(str, row.values())) + " |")
 
     work_ms = 10.0
-    print(f"\nparameters and gradients, {BYTES / 1e6:.2f} MB each; {work_ms:g} ms of computation per step on each worker:\n")
-    titles = ["workers", *(f"{link} Gbit/s: {what}" for link in LINKS for what in ("ms per step", "images per second, relative to one worker"))]
+    print(f"\nparameters and gradients, {BYTES / 1e6:.2f} MB each; {work_ms:g} ms of work per step and worker:\n")
+    columns = ("ms per step", "images per second, relative to one worker")
+    titles = ["workers", *(f"{link} Gbit/s: {column}" for link in LINKS for column in columns)]
     print("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles))
     for n_workers in MODELLED_WORKERS:
         cells = [n_workers]

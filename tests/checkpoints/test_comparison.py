@@ -1,4 +1,4 @@
-"""Two checkpoints side by side: what differs, by how much, and how surely."""
+"""The comparison of two checkpoints: differences and their standard errors."""
 
 
 import numpy as np
@@ -16,7 +16,7 @@ def compare(digits, a, b, **flags):
     return comparison.compare(a, b, digits.test.images, digits.test.digits, **flags)
 
 
-def test_a_checkpoint_is_no_other_than_itself(digits):
+def test_a_checkpoint_does_not_differ_from_itself(digits):
     found = compare(digits, AFTER, AFTER, iwae_samples=2)
     assert [(v.maximum, v.rms) for v in found.variables] == [(0, 0)] * 39
     assert all(v.cosine == pytest.approx(1) for v in found.variables)
@@ -47,7 +47,7 @@ def test_two_checkpoints_of_one_size(digits):
 
 
 @pytest.mark.filterwarnings("error")
-def test_the_standard_error_is_that_of_pairs():
+def test_the_standard_error_is_that_of_paired_samples():
     random = np.random.default_rng(0)
     images = random.normal(150, 50, 400)                        # some images are harder than others, for both
     a, b = images + random.normal(0, 1, 400), images + 0.5 + random.normal(0, 1, 400)
@@ -72,7 +72,7 @@ def test_models_of_other_sizes(digits, tmp_path):
 
 
 @pytest.mark.filterwarnings("error")
-def test_what_has_no_number_is_none(digits, tmp_path):
+def test_undefined_values_are_none(digits, tmp_path):
     values = checkpoints.read_variables(AFTER)
     values["beta1_power"] = np.float32(np.inf)
     values["encoder_z/b3/Adam"] = np.zeros(4, np.float32)
@@ -95,11 +95,11 @@ class TestLatentAgreement:
         pytest.param(lambda a: a + np.array([5, -2]), id="shifted"),
         pytest.param(lambda a: np.insert(a, 1, 4, axis=1), id="with a dimension that says nothing"),
     ])
-    def test_what_makes_no_difference(self, turned):
+    def test_invariances(self, turned):
         assert comparison.latent_agreement(self.a, turned(self.a)) == pytest.approx(1)
         assert comparison.latent_agreement(turned(self.a), self.a) == pytest.approx(1)
 
-    def test_it_is_the_share_of_variance_that_the_best_move_explains(self):
+    def test_it_is_the_share_of_variance_that_the_best_transform_explains(self):
         b = self.a + np.random.default_rng(1).normal(size=(500, 2))
         a, b = self.a - self.a.mean(0), b - b.mean(0)
         left = []

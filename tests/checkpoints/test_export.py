@@ -1,4 +1,4 @@
-"""What is exported works where this package, and even TensorFlow, cannot be imported."""
+"""Exports work without this package, and the arrays without TensorFlow."""
 
 import os
 import subprocess
@@ -52,7 +52,7 @@ np.savez("got.npz", mean=mean, std=np.log1p(np.exp(rest)) + 1e-6, decoded=decode
 
 @pytest.fixture(scope="module")
 def exported(digits, tmp_path_factory):
-    """A folder with both exports and with what they are given."""
+    """A folder with both exports and with their inputs."""
     folder = tmp_path_factory.mktemp("exported")
     export.saved_model(PREFIX, folder / "model")
     export.npz(PREFIX, folder / "weights.npz")
@@ -80,7 +80,7 @@ def test_the_arrays_are_the_twelve_of_the_checkpoint(exported):
             np.testing.assert_array_equal(weights[name], values[name])
 
 
-def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+def test_a_folder_that_is_not_empty_is_not_changed(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine").write_text("mine")
     (tmp_path / "file").write_text("mine")
@@ -108,7 +108,7 @@ def test_an_export_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_nothing_can_be_written(tmp_path):
+def test_an_unwritable_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(export.ExportError, match="model: expected a writable folder"):
         export.saved_model(PREFIX, tmp_path / "file" / "model")

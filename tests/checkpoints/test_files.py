@@ -13,7 +13,7 @@ from vae_graph.checkpoints import files
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
-def test_a_file_may_be_read_by_whom_the_umask_allows(tmp_path):
+def test_file_modes_follow_the_umask(tmp_path):
     before = os.umask(0o022)
     try:
         files.write_atomic(tmp_path / "picture.png", b"")
@@ -22,7 +22,7 @@ def test_a_file_may_be_read_by_whom_the_umask_allows(tmp_path):
     assert (tmp_path / "picture.png").stat().st_mode & 0o777 == 0o644
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "run.json"
     files.write_atomic(path, b"old")
 
@@ -36,7 +36,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_content_is_on_the_disk_before_it_has_a_name(digits, tmp_path, monkeypatch):
+def test_files_are_fsynced_before_they_are_renamed(digits, tmp_path, monkeypatch):
     synced, replace, fsync = set(), os.replace, os.fsync
 
     def note(descriptor):
@@ -67,7 +67,7 @@ with files.lock_dir(pathlib.Path(sys.argv[2])):
 
 
 class TestTwoRuns:
-    def test_the_second_stops_at_once(self, in_tmp, capsys):
+    def test_the_second_exits_at_once(self, in_tmp, capsys):
         folder = Path("checkpoints", "other")
         folder.mkdir(parents=True)
         (folder / ".lock").write_text("process of long ago")
@@ -78,7 +78,7 @@ class TestTwoRuns:
             "that run, or use another --checkpoint_dir")
         assert [path.name for path in folder.iterdir()] == [".lock"]
 
-    def test_in_another_process_too(self, tmp_path):
+    def test_the_lock_holds_across_processes(self, tmp_path):
         with subprocess.Popen([sys.executable, "-c", HOLD_LOCK, files.__file__, tmp_path], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE) as process:
             assert process.stdout.readline() == b"locked\n"
@@ -89,7 +89,7 @@ class TestTwoRuns:
         with files.lock_dir(tmp_path):        # a dead process holds no lock
             pass
 
-    def test_what_a_dead_process_left_is_cleared_away(self, in_tmp, without_pictures):
+    def test_stale_files_of_a_killed_process_are_removed(self, in_tmp, without_pictures):
         folder = in_tmp / "checkpoints" / "other"
         (folder / ".saving-half").mkdir(parents=True)
         (folder / ".saving-half" / "parameter0.ckpt.index").touch()

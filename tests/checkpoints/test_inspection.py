@@ -1,4 +1,4 @@
-"""A checkpoint is known for what it is, whoever wrote it."""
+"""The inspection of checkpoints of this program and of others."""
 
 
 import numpy as np
@@ -52,7 +52,7 @@ def test_a_checkpoint_of_weights_alone(tmp_path):
     ("decoder_hidden_1/w4", "MINGUKKANG/VAE_tensorflow, the original's and this program's"),
     ("dense/kernel", "unknown"),
 ])
-def test_names_tell_the_program(tmp_path, name, naming):
+def test_names_identify_the_program(tmp_path, name, naming):
     found = inspection.inspect(write_checkpoint(tmp_path / "x", {name: np.ones((2, 2), np.float32)}))
     assert found.origin == naming
     assert found.sizes is None
@@ -84,7 +84,7 @@ def test_nan_and_infinity_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize("counter", [np.ones(3, np.int32), np.float32(1.5)])
-def test_a_step_counter_that_counts_nothing(tmp_path, counter):
+def test_a_step_counter_that_is_not_an_integer(tmp_path, counter):
     values = checkpoints.read_variables(PREFIX)
     values["Variable"] = counter
     assert inspection.inspect(write_checkpoint(tmp_path / "x", values)).step is None

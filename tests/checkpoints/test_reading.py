@@ -9,14 +9,14 @@ from tests.helpers import save_training_graph, write_checkpoint
 from vae_graph import checkpoints
 
 
-def test_sizes_are_read_off_an_old_checkpoint(folder):
+def test_layer_sizes_of_an_old_checkpoint(folder):
     newest, problems = checkpoints.latest_valid(folder)
     assert newest == checkpoints.Checkpoint(
         20, str(folder / "parameter20.ckpt"), checkpoints.LayerSizes(784, 16, 2, 12), step=0)
     assert problems == {}
 
 
-def test_newest_is_by_number_and_needs_no_state_file(folder):
+def test_latest_is_by_number_and_needs_no_state_file(folder):
     save_training_graph(folder, 100)
     (folder / "checkpoint").write_text('model_checkpoint_path: "C:\\\\vae\\\\parameter0.ckpt"\n')
     newest, _ = checkpoints.latest_valid(folder)
@@ -39,7 +39,7 @@ def flip_a_byte(path):
     pytest.param(lambda index, values: flip_a_byte(index), id="flipped byte in index"),
     pytest.param(lambda index, values: index.write_bytes(b""), id="empty index"),
 ])
-def test_a_broken_newest_is_passed_over_and_named(folder, damage):
+def test_an_invalid_latest_checkpoint_is_skipped_and_named(folder, damage):
     damage(folder / "parameter20.ckpt.index", folder / "parameter20.ckpt.data-00000-of-00001")
     newest, problems = checkpoints.latest_valid(folder)
     assert newest.epoch == 0
@@ -50,7 +50,7 @@ def test_a_broken_newest_is_passed_over_and_named(folder, damage):
 
 
 @pytest.mark.parametrize(("needed", "epoch"), [(checkpoints.model_shapes, 30), (checkpoints.training_shapes, 20)])
-def test_infinity_in_adams_slots_matters_to_training_only(folder, needed, epoch):
+def test_infinity_in_adams_slots_is_invalid_for_training_only(folder, needed, epoch):
     variables = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
     slot = {"encoder_z/b3/Adam": np.full(4, np.inf, np.float32)}
     write_checkpoint(folder / "parameter30.ckpt", variables | slot)
@@ -61,7 +61,7 @@ def test_an_empty_folder_has_none(tmp_path):
     assert checkpoints.latest_valid(tmp_path) == (None, {})
 
 
-def test_a_missing_variable_and_a_misfit_are_named(folder):
+def test_a_missing_variable_and_a_mismatch_are_named(folder):
     variables = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
     with pytest.raises(checkpoints.CheckpointError, match="expected the variable encoder_z/b3/Adam_1, found none"):
         checkpoints.layer_sizes("p", {name: v for name, v in variables.items() if name != "encoder_z/b3/Adam_1"},
@@ -72,7 +72,7 @@ def test_a_missing_variable_and_a_misfit_are_named(folder):
         checkpoints.layer_sizes("p", {"dense/kernel": np.zeros((2, 2))})
 
 
-def test_the_nearest_name_is_told(folder):
+def test_the_most_similar_name_is_named(folder):
     variables = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
     decoder = {name: value for name, value in variables.items() if name.startswith("decoder")}
     with pytest.raises(checkpoints.CheckpointError, match=r"variable encoder_hidden_1/w1, found none of that name; "
@@ -84,7 +84,7 @@ def test_the_nearest_name_is_told(folder):
         checkpoints.layer_sizes("p", {})
 
 
-def test_the_weights_are_enough_but_for_training(folder, tmp_path):
+def test_weights_alone_suffice_except_for_training(folder, tmp_path):
     variables = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
     sizes = checkpoints.LayerSizes(784, 16, 2, 12)
     write_checkpoint(tmp_path / "parameter30.ckpt", {name: variables[name] for name in checkpoints.model_shapes(sizes)})
@@ -103,7 +103,7 @@ def test_the_weights_are_enough_but_for_training(folder, tmp_path):
     ("encoder_z/b3", np.array([0, np.nan, 0, 0], np.float32), "finite numbers, found NaN or infinity in encoder_z/b3"),
     ("encoder_z/b3", np.array([0, np.inf, 0, 0], np.float32), "finite numbers, found NaN or infinity in encoder_z/b3"),
 ])
-def test_a_network_unfit_for_use_is_refused(folder, tmp_path, name, value, message):
+def test_an_unusable_network_is_refused(folder, tmp_path, name, value, message):
     variables = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
     prefix = write_checkpoint(tmp_path / "x", variables | {name: value})
     with pytest.raises(checkpoints.CheckpointError, match=f"^{prefix}: expected {message}"):
@@ -122,13 +122,13 @@ class TestFind:
         write_checkpoint(folder / "parameter30.ckpt", values, write_version=tf.train.SaverDef.V1)
         assert checkpoints.find(folder / name) == (str(folder / "parameter30.ckpt"), {})
 
-    def test_what_is_passed_over_in_a_folder_is_told(self, folder):
+    def test_skipped_checkpoints_of_a_folder_are_returned(self, folder):
         (folder / "parameter20.ckpt.data-00000-of-00001").unlink()
         prefix, problems = checkpoints.find(folder)
         assert prefix == str(folder / "parameter0.ckpt")
         assert list(problems) == [str(folder / "parameter20.ckpt")]
 
-    def test_weights_are_enough(self, folder, tmp_path):
+    def test_weights_alone_suffice(self, folder, tmp_path):
         weights = checkpoints.read_network(str(folder / "parameter20.ckpt"))[1]
         prefix = write_checkpoint(tmp_path / "parameter5.ckpt", weights)
         assert checkpoints.find(tmp_path) == (prefix, {})
@@ -149,7 +149,7 @@ class TestFind:
         with pytest.raises(checkpoints.CheckpointError, match=r"found no .index file beside it$"):
             checkpoints.find(tmp_path / "parameter20.ckpt.meta")
 
-    def test_a_folder_without_a_whole_one(self, folder, tmp_path):
+    def test_a_folder_without_a_valid_one(self, folder, tmp_path):
         with pytest.raises(checkpoints.CheckpointError, match=f"^{tmp_path}: .*, found: no parameter<epoch>.ckpt$"):
             checkpoints.find(tmp_path)
         for data in folder.glob("*.data*"):

@@ -31,7 +31,7 @@ class TestCheckpoints:
     @many
     @given(st.data())
     @pytest.mark.parametrize("part", [0, 1])
-    def test_a_damaged_file_tells_the_truth_or_is_refused(self, tmp_path, original, part, data):
+    def test_a_damaged_file_gives_the_same_values_or_is_refused(self, tmp_path, original, part, data):
         content, variables = original
         files = [data.draw(damaged(some)) if number == part else some for number, some in enumerate(content)]
         found = self.check(crafted.write(tmp_path, *files))
@@ -46,14 +46,14 @@ class TestCheckpoints:
 
     @many
     @given(st.binary(max_size=60))
-    def test_any_block_of_a_table_that_is_sealed(self, tmp_path, content):
+    def test_any_block_of_a_table_with_valid_checksums(self, tmp_path, content):
         self.check(crafted.write(tmp_path, crafted.sealed([content])))
         self.check(crafted.write(tmp_path, crafted.sealed([crafted.block([])], index=content)))
 
     @many
     @given(st.one_of(st.binary(max_size=60), damaged(crafted.entry())), st.one_of(st.binary(max_size=20),
                                                                                  damaged(crafted.header())))
-    def test_any_entry_of_a_table_that_is_sealed(self, tmp_path, entry, header):
+    def test_any_entry_of_a_table_with_valid_checksums(self, tmp_path, entry, header):
         self.check(crafted.write(tmp_path, crafted.table([(b"", header), (b"w", entry)])))
 
     @pytest.mark.parametrize(("claim", "found"), [
@@ -70,20 +70,20 @@ class TestCheckpoints:
         ({"shard_id": 7}, "No such file or directory"),
         ({"crc32c": 1}, "Checksum does not match"),
     ])
-    def test_what_cannot_be_is_refused(self, tmp_path, claim, found):
-        """All but the last four would end the process, had TensorFlow's reader been asked."""
+    def test_impossible_entries_are_refused(self, tmp_path, claim, found):
+        """Except for the last four, TensorFlow's reader would abort the process."""
         prefix = crafted.write(tmp_path, crafted.table([(b"", crafted.header()), (b"w", crafted.entry(**claim))]))
         with pytest.raises(checkpoints.CheckpointError, match=f"expected a valid checkpoint, found: .*{found}"):
             inspection.inspect(prefix)
 
-    def test_what_can_be_is_read(self, tmp_path):
+    def test_a_possible_entry_is_read(self, tmp_path):
         values = np.arange(16, dtype=np.float32)
         prefix = crafted.write(tmp_path, crafted.table([
             (b"", crafted.header()), (b"w", crafted.entry(data=values.tobytes()))]), values.tobytes())
         [variable] = inspection.inspect(prefix).variables
         assert variable == inspection.Variable("w", (16,), "float32", np.linalg.norm(values.astype(float)), 0, 0)
 
-    def test_names_without_end(self, tmp_path):
+    def test_names_that_are_too_long(self, tmp_path):
         key = crafted.varint(0) + crafted.varint(5000) + crafted.varint(0) + b"w" * 5000
         with pytest.raises(checkpoints.CheckpointError, match="found: a damaged table"):
             inspection.inspect(crafted.write(tmp_path, crafted.sealed([key + bytes(8)])))
@@ -94,8 +94,8 @@ class TestCheckpoints:
         with pytest.raises(checkpoints.CheckpointError, match="found: names that are too long"):
             inspection.inspect(crafted.write(tmp_path, crafted.sealed([first + growing + bytes(8)])))
 
-    def test_blocks_that_are_the_same_block(self, tmp_path):
-        """A table that sends its reader to one place again and again."""
+    def test_index_entries_that_share_a_block(self, tmp_path):
+        """A table whose index refers to one block repeatedly."""
         block = crafted.block([(b"", crafted.header()), (b"w", crafted.entry())])
         handle = crafted.varint(0) + crafted.varint(len(block))
         index = crafted.block([(b"a", handle), (b"b", handle)])
@@ -103,12 +103,12 @@ class TestCheckpoints:
             inspection.inspect(crafted.write(tmp_path, crafted.sealed([block], index=index)))
 
     def test_an_entry_without_a_name(self, tmp_path):
-        """After the header, to TensorFlow, it is a variable."""
+        """TensorFlow takes it, after the header, for a variable."""
         prefix = crafted.write(tmp_path, crafted.table([(b"", crafted.header()), (b"", crafted.entry(dtype=0))]))
         with pytest.raises(checkpoints.CheckpointError, match="found: a variable of the unknown type 0"):
             inspection.inspect(prefix)
 
-    def test_the_single_file_may_claim_as_little(self, tmp_path):
+    def test_impossible_entries_of_the_single_file_are_refused(self, tmp_path):
         prefix = write_checkpoint(tmp_path / "old.ckpt", {"w": np.zeros(5, np.float32)},
                                   write_version=tf.train.SaverDef.V1)
         assert [variable.name for variable in inspection.inspect(prefix).variables] == ["w"]

@@ -23,15 +23,15 @@ def test_no_graph_is_written(folder):
         "parameter21.ckpt.data-00000-of-00001", "parameter21.ckpt.index"]
 
 
-def test_saving_where_nothing_can_be_written_is_one_line(tmp_path):
+def test_saving_to_an_unwritable_folder_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(checkpoints.CheckpointError, match=r"parameter0.ckpt: expected to write a checkpoint") as error:
         save_training_graph(tmp_path / "file", 0)
     assert "\n" not in str(error.value)
 
 
-def test_a_save_that_loses_its_parameter_server_is_no_broken_checkpoint(tmp_path):
-    """The cluster is joined again then."""
+def test_an_unreachable_host_of_the_variables_is_not_a_checkpoint_error(tmp_path):
+    """A replica reconnects in that case."""
     class Lost:
         def save(self, *args, **flags):
             raise tf.errors.UnavailableError(None, None, "gone")

@@ -1,4 +1,4 @@
-"""The commands of `run_mnist.py` that take a checkpoint, as a person meets them."""
+"""The commands of `run_mnist.py` that take a checkpoint: their output, their files, their errors."""
 
 import json
 import shutil
@@ -21,18 +21,18 @@ OTHER = ("--dataset", "other")
 
 @pytest.fixture
 def old(in_tmp):
-    """A folder with TensorFlow 1.4.0's checkpoints, in the current one."""
+    """A folder with TensorFlow 1.4.0's checkpoints, in the working directory."""
     return shutil.copytree(ORACLE_DIR, in_tmp / "old").relative_to(in_tmp)
 
 
 def run(capsys, *flags):
-    """What a run that goes well prints."""
+    """The output of a successful run."""
     assert run_mnist.main([str(flag) for flag in flags]) == 0
     captured = capsys.readouterr()
     return captured.out
 
 
-def test_inspect_tells_what_it_is(old, capsys):
+def test_inspect_prints_format_origin_and_variables(old, capsys):
     lines = run(capsys, "inspect", old).splitlines()
     assert lines[0] == str(old / "parameter20.ckpt")
     facts = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines[1:6]}
@@ -49,7 +49,7 @@ def test_inspect_tells_what_it_is(old, capsys):
     assert ["Variable", "scalar", "int32", "20", "0", "0"] in rows
 
 
-def test_inspect_looks_into_another_programs_too(in_tmp, capsys):
+def test_inspect_reads_other_programs_checkpoints(in_tmp, capsys):
     write_checkpoint("x.ckpt", {"enc_fc1/weights": np.full((2, 2), np.nan, np.float32)})
     output = run(capsys, "inspect", "x.ckpt")
     assert "shaohua0116/VAE-Tensorflow" in output
@@ -59,7 +59,7 @@ def test_inspect_looks_into_another_programs_too(in_tmp, capsys):
     assert json.loads(run(capsys, "inspect", "x.ckpt", "--json"))["inspection"]["variables"][0]["n_nan"] == 4
 
 
-def test_evaluate_prints_what_the_function_finds(old, capsys, idx_folder):
+def test_evaluate_prints_the_functions_results(old, capsys, idx_folder):
     flags = ("--draws", "3", "--iwae_samples", "2", "--n_images", "40", "--seed", "5")
     lines = run(capsys, "evaluate", old / "parameter20.ckpt.index", *OTHER, *flags).splitlines()
     test = data.other(idx_folder).test.first(40)
@@ -100,7 +100,7 @@ def test_figures_draws_an_old_checkpoint(old, capsys):
     assert not Path("figures", "run.json").exists()
 
 
-def test_figures_draws_more_on_request(old, capsys):
+def test_figures_draws_more_on_request(old, without_drawing, capsys):
     run(capsys, "figures", old, *OTHER, "--manifold_grid", "gaussian", "--add_noise")
     folder = Path("figures", "checkpoint", "other")
     assert {path.name for path in folder.iterdir()} == {*PICTURES, "figures.json", "manifold_gaussian.png",
@@ -108,7 +108,7 @@ def test_figures_draws_more_on_request(old, capsys):
     assert json.loads((folder / "figures.json").read_text())["flags"]["add_noise"] is True
 
 
-def test_evaluate_with_noise_says_so(old, capsys):
+def test_evaluate_with_noise(old, capsys):
     clean, noisy = (json.loads(run(capsys, "evaluate", old, *OTHER, "--json", *more))["evaluation"]
                     for more in ((), ("--add_noise",)))
     assert clean["Regularization_error"] != noisy["Regularization_error"]
@@ -116,7 +116,7 @@ def test_evaluate_with_noise_says_so(old, capsys):
             in run(capsys, "evaluate", old, *OTHER, "--add_noise"))
 
 
-def test_a_denoising_run_is_tested_with_noise(in_tmp, capsys):
+def test_a_denoising_run_is_evaluated_with_noise(in_tmp, capsys):
     assert "seen with noise" in run(capsys, *OTHER, *SMALL, "--num_epoch", "1", "--add_noise")
     Image.open(Path("figures", "other", "denoising.png")).verify()
     errors = json.loads(Path("figures", "other", "run.json").read_text())["test"]
@@ -124,7 +124,7 @@ def test_a_denoising_run_is_tested_with_noise(in_tmp, capsys):
     assert json.loads(again)["evaluation"] == errors
 
 
-def test_sample_draws_as_many_as_asked_for(old, capsys):
+def test_sample_draws_the_requested_number(old, capsys):
     output = run(capsys, "sample", old, "--n", "9", "--seed", "3")
     path = Path("figures", "checkpoint", "samples.png")
     assert output == f"9 samples of {old / 'parameter20.ckpt'} are in {path}\n"
@@ -135,7 +135,7 @@ def test_sample_draws_as_many_as_asked_for(old, capsys):
     assert json.loads(path.with_suffix(".json").read_text())["flags"]["n"] == 9
 
 
-def test_walk_goes_from_image_to_image(old, capsys):
+def test_walk_interpolates_between_images(old, capsys):
     run(capsys, "walk", old, *OTHER, "--images", "3", "8", "--n", "5")
     folder = Path("figures", "checkpoint", "other")
     Image.open(folder / "walk.png").verify()
@@ -156,7 +156,7 @@ class TestSweep:
     FLAGS = ("sweep", *OTHER, "--n_z", "1", "3", "--n_hidden_encoder", "8", "--n_hidden_decoder", "8", "--batch_size",
              "50", "--towers", "1", "--num_epoch", "1")
 
-    def test_it_trains_a_network_for_each_once_and_draws_them_in_one_picture(self, in_tmp, without_pictures, capsys):
+    def test_it_trains_each_network_once_and_draws_them_together(self, in_tmp, without_pictures, capsys):
         output = run(capsys, *self.FLAGS)
         sheet = Path("figures", "sweep", "other")
         Image.open(sheet / "sweep.png").verify()
@@ -175,7 +175,7 @@ class TestSweep:
         assert "Epoch:" not in again
 
 
-def test_compare_prints_and_keeps_what_the_function_finds(old, capsys, idx_folder):
+def test_compare_prints_and_writes_the_functions_results(old, capsys, idx_folder):
     a, b = old / "parameter0.ckpt", old / "parameter20.ckpt"
     output = run(capsys, "compare", a, b, *OTHER)
     test = data.other(idx_folder).test
@@ -198,7 +198,7 @@ def test_compare_prints_and_keeps_what_the_function_finds(old, capsys, idx_folde
     assert record["flags"]["a"] == a.as_posix()
 
 
-def test_compare_takes_models_of_other_sizes_and_few_images(old, capsys, digits, tmp_path):
+def test_compare_accepts_other_sizes_and_few_images(old, without_drawing, capsys, digits, tmp_path):
     settings = Settings(n_hidden_encoder=8, n_z=3, n_hidden_decoder=8, num_epoch=1, batch_size=50)
     training.train(digits.train.pixels, digits.sha256, settings, old.parent)
     for n_images in ("1", "2"):
@@ -212,7 +212,7 @@ def test_compare_takes_models_of_other_sizes_and_few_images(old, capsys, digits,
     (("evaluate", "old", *OTHER), {"checkpoint", "evaluation"}),
     (("compare", "old", "old", *OTHER), {"comparison"}),
 ])
-def test_json_stands_alone_on_the_output(old, capsys, flags, names):
+def test_json_is_the_only_output(old, capsys, flags, names):
     (old / "parameter20.ckpt.index").write_bytes(b"")
     assert run_mnist.main([*flags, "--json"]) == 0
     captured = capsys.readouterr()
@@ -222,7 +222,7 @@ def test_json_stands_alone_on_the_output(old, capsys, flags, names):
     assert found["flags"]["command"] == flags[0]
 
 
-def test_the_function_and_the_json_say_the_same(old, capsys):
+def test_the_json_matches_the_function(old, capsys):
     found = json.loads(run(capsys, "inspect", old, "--json"))["inspection"]
     expected = inspection.inspect(str(old / "parameter20.ckpt"))
     assert found["sizes"] == vars(expected.sizes)
@@ -238,7 +238,7 @@ def test_export_to_both_places(old, capfd):
     assert Path("weights.npz").is_file()
 
 
-def test_export_to_one_place_or_the_other(old, capsys):
+def test_export_to_either_place(old, capsys):
     run(capsys, "export", old, "--npz", Path("new", "weights.npz"))
     run(capsys, "export", old, "model")
     assert Path("new", "weights.npz").is_file()
@@ -253,7 +253,7 @@ def flip_a_byte(path):
 
 
 NOT_WHOLE = "parameter20.ckpt: expected a valid checkpoint, found: "
-# What is done to parameter20.ckpt's two files, and what is said then.
+# Damage to parameter20.ckpt's two files, and the resulting error.
 UNREADABLE = {
     "no data": (lambda index, values: values.unlink(), NOT_WHOLE),
     "truncated data": (lambda index, values: values.write_bytes(values.read_bytes()[:-1000]), NOT_WHOLE),
@@ -275,7 +275,7 @@ def zeros(*shape):
     return np.zeros(shape, np.float32)
 
 
-# The variables that take the place of parameter20.ckpt's or stand beside them, and what is said then.
+# Changes to the variables of parameter20.ckpt, and the resulting error.
 UNFIT = {
     "another network": (lambda variables: {"gaussian_MLP_encoder/w0": zeros(784, 500)}, "the variable "
                         "encoder_hidden_1/w1, found none of that name; the most similar is gaussian_MLP_encoder/w0"),
@@ -296,7 +296,7 @@ USING = MEASURING | {"export": ("new", "--npz", "new.npz"), "sample": ()}
 
 
 def refused(capsys, command, checkpoint):
-    """What a command says of a checkpoint that cannot be used, once it is seen to have written nothing."""
+    """The error of a command for an unusable checkpoint; the command must have written nothing."""
     before = sorted(Path().rglob("*.*"))
     capsys.readouterr()
     assert run_mnist.main([command, str(checkpoint), *(USING | {"inspect": ()})[command]]) == 2
@@ -306,7 +306,7 @@ def refused(capsys, command, checkpoint):
 
 @pytest.mark.parametrize("command", [*USING, "inspect"])
 @pytest.mark.parametrize(("damage", "message"), UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_a_checkpoint_that_cannot_be_read_is_one_line(old, capsys, damage, message, command):
+def test_an_unreadable_checkpoint_is_one_line(old, capsys, damage, message, command):
     damage(old / "parameter20.ckpt.index", old / "parameter20.ckpt.data-00000-of-00001")
     assert refused(capsys, command, old / "parameter20.ckpt").startswith(str(old / message))
 
@@ -314,13 +314,13 @@ def test_a_checkpoint_that_cannot_be_read_is_one_line(old, capsys, damage, messa
 @pytest.mark.parametrize(("command", "change", "message"), [
     *((command, *unfit) for command in USING for unfit in UNFIT.values()),
     *((command, *ANOTHER_INPUT) for command in MEASURING)])
-def test_a_checkpoint_that_does_not_fit_is_one_line(old, capsys, command, change, message):
+def test_an_unsuitable_checkpoint_is_one_line(old, capsys, command, change, message):
     prefix = write_checkpoint("x.ckpt", change(checkpoints.read_variables(str(old / "parameter20.ckpt"))))
     assert refused(capsys, command, prefix) == f"x.ckpt: expected {message}"
 
 
 @pytest.mark.parametrize("command", ["evaluate", "figures", "compare"])
-def test_without_mnist_the_stand_in_is_named(old, capsys, monkeypatch, command, digits):
+def test_without_mnist_the_substitute_is_named(old, without_drawing, capsys, monkeypatch, command, digits):
     monkeypatch.setattr(data, "rendered_digits", lambda: digits)
     arguments = (command, *["old"] * (2 if command == "compare" else 1), "--data_dir", "old/oracle.npz/no_folder")
     output = run(capsys, *arguments)
@@ -329,7 +329,7 @@ def test_without_mnist_the_stand_in_is_named(old, capsys, monkeypatch, command, 
     assert run_mnist.main([*arguments, "--dataset", "mnist"]) == 2
 
 
-def test_the_single_file_of_tensorflow_0_is_taken_as_any_other(old, capsys):
+def test_the_single_file_of_tensorflow_0_is_accepted(old, capsys):
     values = checkpoints.read_variables(str(old / "parameter20.ckpt"))
     write_checkpoint("parameter30.ckpt", values, write_version=tf.train.SaverDef.V1)
     v2 = run(capsys, "evaluate", old, *OTHER).splitlines()[1:]
@@ -338,10 +338,9 @@ def test_the_single_file_of_tensorflow_0_is_taken_as_any_other(old, capsys):
 
 
 def test_samples_of_a_network_not_trained_on_mnist_say_so(old, capsys, monkeypatch, digits):
-    """As far as the record beside a checkpoint tells; the original's have none."""
+    """According to the record beside the checkpoint; the original's have none."""
     titles = []
-    png = plot.png
-    monkeypatch.setattr(plot, "png", lambda figure: titles.append(figure.get_suptitle()) or png(figure))
+    monkeypatch.setattr(plot, "png", lambda figure: titles.append(figure.get_suptitle()) or b"")
     settings = Settings(n_hidden_encoder=8, n_hidden_decoder=8, num_epoch=1, batch_size=50)
     for name, sha256 in (("other", digits.sha256), ("mnist", data.MNIST_SHA256)):
         Path(name).mkdir()

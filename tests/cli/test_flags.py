@@ -20,7 +20,7 @@ def test_a_flag_out_of_range_is_one_line(flag, value, capsys):
         parse_flags([f"--{flag}", value])
     assert exit.value.code == 2
     error = one_line_error(capsys)
-    assert error.startswith(f"argument --{flag}: expected a ")
+    assert error.startswith(f"argument --{flag}: expected a")
     assert f"found '{value}'" in error
 
 

@@ -21,7 +21,7 @@ from vae_graph.cli import outputs
 PICTURES = ("result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "training_curve.png")
 
 
-def test_the_whole_job_in_its_own_process(in_tmp):
+def test_the_whole_program_in_a_new_process(in_tmp):
     done = subprocess.run(**command("--dataset", "other", *SMALL))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -50,7 +50,7 @@ def test_the_whole_job_in_its_own_process(in_tmp):
         "parameter0.ckpt.index", "parameter1.ckpt.index"}
 
 
-def test_on_a_terminal_a_bar_and_ctrl_c(in_tmp, without_pictures, capsys):
+def test_progress_bar_and_ctrl_c_on_a_terminal(in_tmp, without_pictures, capsys):
     """The progress bar is for terminals; Ctrl-C saves a checkpoint, from which the run resumes."""
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
     terminal, program_end = pty.openpty()
@@ -76,7 +76,7 @@ def test_on_a_terminal_a_bar_and_ctrl_c(in_tmp, without_pictures, capsys):
     assert stopped[1] in capsys.readouterr().out
 
 
-def test_a_folder_called_mnist_makes_no_mnist(in_tmp, without_pictures, idx_folder, capsys):
+def test_a_folder_named_mnist_is_still_not_mnist(in_tmp, without_pictures, idx_folder, capsys):
     idx_folder.rename(in_tmp / "MNIST")
     assert run_mnist.main(["--dataset", "other", "--data_dir", "MNIST", *SMALL]) == 0
     assert "Test set of MNIST (not MNIST), " in capsys.readouterr().out
@@ -92,8 +92,7 @@ def test_same_seed_same_pictures(in_tmp):
 
 def test_the_titles_name_the_data_and_the_plane(in_tmp, monkeypatch):
     titles = []
-    png = plot.png
-    monkeypatch.setattr(plot, "png", lambda figure: titles.append(figure.get_suptitle()) or png(figure))
+    monkeypatch.setattr(plot, "png", lambda figure: titles.append(figure.get_suptitle()) or b"")
     assert run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "1", "--n_z", "3"]) == 0
     data_set, plane = "small digits (not MNIST)", "the plane of the first two principal components of z, n_z = 3"
     assert titles == [data_set, f"{data_set}\n{plane}", f"{data_set}\n{plane}", data_set, data_set]
@@ -106,14 +105,14 @@ def test_checkpoints_and_pictures_may_share_a_folder(in_tmp, without_pictures):
     assert json.loads((in_tmp / "one" / "other" / "run.json").read_text())["training"]["epoch"] == [0, 1, 2]
 
 
-def test_pictures_can_be_watched_as_they_come(in_tmp, monkeypatch):
+def test_pictures_are_redrawn_at_each_checkpoint(in_tmp, monkeypatch):
     drawn = []
     monkeypatch.setattr(run_mnist, "draw_results", lambda prefix, *rest: drawn.append(Path(prefix).name))
     run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "6", "--checkpoint_every", "2"])
     assert drawn == [f"parameter{epoch}.ckpt" for epoch in (0, 2, 4, 5)]
 
 
-def test_restart_begins_anew_and_keeps_the_earlier_run(in_tmp, without_pictures, capsys):
+def test_restart_archives_the_earlier_run(in_tmp, without_pictures, capsys):
     run_mnist.main(["--dataset", "other", *SMALL])
     before = (in_tmp / "checkpoints" / "other" / "parameter1.ckpt.index").read_bytes()
     capsys.readouterr()
@@ -133,7 +132,7 @@ def few_rendered_digits(monkeypatch):
 
 
 class TestWithoutMnist:
-    """The folder for the data lies under a file, so nothing can be read from it or downloaded into it."""
+    """The data folder's parent is a file, so that nothing can be read from it or downloaded into it."""
 
     @pytest.fixture
     def no_mnist(self, tmp_path, monkeypatch):
@@ -141,7 +140,7 @@ class TestWithoutMnist:
         (tmp_path / "file").touch()
         return str(tmp_path / "file" / "data")
 
-    def test_auto_takes_rendered_digits_and_says_so(self, no_mnist, few_rendered_digits, capsys, monkeypatch):
+    def test_auto_takes_rendered_digits(self, no_mnist, few_rendered_digits, without_drawing, capsys, monkeypatch):
         titles = set()
         picture = plot.reconstruction
         monkeypatch.setattr(plot, "reconstruction",
@@ -167,13 +166,13 @@ class TestWithoutMnist:
 
 
 @pytest.mark.parametrize("flag", ["--checkpoint_dir", "--figures_dir"])
-def test_a_folder_that_cannot_be_written_is_known_before_training(in_tmp, flag, capsys):
+def test_an_unwritable_folder_is_refused_before_training(in_tmp, flag, capsys):
     (in_tmp / "file").touch()
     assert run_mnist.main(["--dataset", "other", *SMALL, flag, "file"]) == 2
     assert one_line_error(capsys).startswith(f"{flag}: expected a writable folder, found ")
 
 
-def test_a_read_only_folder_is_known_before_training(in_tmp, monkeypatch, capsys):
+def test_a_read_only_folder_is_refused_before_training(in_tmp, monkeypatch, capsys):
     def read_only(dir):
         raise OSError(30, "Read-only file system")
 
@@ -189,7 +188,7 @@ def test_a_batch_too_large_is_one_line(in_tmp, capsys):
     assert one_line_error(capsys) == "--batch_size: expected at most 220, the number of training images, found 221"
 
 
-def test_a_spoiled_data_file_is_one_line(in_tmp, idx_folder, capsys):
+def test_an_invalid_data_file_is_one_line(in_tmp, idx_folder, capsys):
     (idx_folder / data.TEST_IMAGES.name).write_text("<!doctype html>")
     assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
     assert one_line_error(capsys).startswith(f"{idx_folder / data.TEST_IMAGES.name}: expected a gzip file, found ")
@@ -202,7 +201,7 @@ class TestFullDisk:
         (50_000, "checkpoints/other/parameter1.ckpt: expected to write a checkpoint, found: "),
         (100, "checkpoints/other/resume.json'"),
     ])
-    def test_the_last_checkpoint_stays(self, in_tmp, without_pictures, capsys, n_bytes, expected):
+    def test_the_latest_checkpoint_is_kept(self, in_tmp, without_pictures, capsys, n_bytes, expected):
         assert run_mnist.main([*self.FLAGS, "--num_epoch", "1"]) == 0
         folder = in_tmp / "checkpoints" / "other"
         before = {path.name: path.read_bytes() for path in folder.glob("parameter*")}
@@ -217,25 +216,26 @@ class TestFullDisk:
         assert run_mnist.main([*self.FLAGS, "--num_epoch", "2"]) == 0
         assert checkpoints.latest_valid(folder)[0].epoch == 1
 
-    def test_a_picture_that_does_not_fit_is_named(self, in_tmp, capsys):
+    def test_a_picture_that_does_not_fit_is_named(self, in_tmp, monkeypatch, capsys):
         flags = [*self.FLAGS, "--n_hidden_encoder", "1", "--n_hidden_decoder", "1", "--num_epoch", "1"]
         with files_of_at_most(40_000):
             assert run_mnist.main(flags) == 2
         assert "figures/other/result1_reconstruction.png'" in one_line_error(capsys)
         assert not [*Path("figures", "other").iterdir()]
         assert checkpoints.latest_valid(in_tmp / "checkpoints" / "other")[0].epoch == 0
+        monkeypatch.setattr(run_mnist, "draw_results", lambda *args: None)
         assert run_mnist.main(flags) == 0
 
 
-def test_a_folder_that_vanishes_is_one_line(in_tmp, monkeypatch, capsys):
+def test_a_removed_folder_is_one_line(in_tmp, monkeypatch, capsys):
     monkeypatch.setattr(run_mnist, "draw_results", lambda *args: shutil.rmtree(in_tmp / "checkpoints"))
     assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
     assert "checkpoints/other/" in one_line_error(capsys)
 
 
 @posix_only
-def test_in_a_hostile_place(tmp_path, idx_files):
-    """No display, no home, a locale of seven bits, a path with spaces and other letters."""
+def test_unusual_environment_and_paths(tmp_path, idx_files):
+    """No display, no home directory, an ASCII locale, a path with spaces and non-ASCII letters."""
     place = tmp_path / "Größe und 図"
     place.mkdir()
     run = command("--dataset", "other", "--data_dir", "données", *SMALL, "--num_epoch", "1")
@@ -250,7 +250,7 @@ def test_in_a_hostile_place(tmp_path, idx_files):
 
 
 @posix_only
-def test_an_output_that_is_closed_is_one_line(in_tmp, monkeypatch, capsys):
+def test_a_closed_output_is_one_line(in_tmp, monkeypatch, capsys):
     read_end, write_end = os.pipe()
     os.close(read_end)
     with open(write_end, "w") as output:

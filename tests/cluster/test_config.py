@@ -37,7 +37,7 @@ class TestFromEnvironment:
 
     @pytest.mark.parametrize("text", ["", " ", "{}x", json.dumps({
         "cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 0}})])
-    def test_without_others_there_is_no_cluster(self, monkeypatch, text):
+    def test_a_single_task_is_no_cluster(self, monkeypatch, text):
         monkeypatch.setenv("TF_CONFIG", text.removesuffix("{}x"))
         assert config.from_environment(60, True) is None
 
@@ -65,7 +65,7 @@ class TestFromEnvironment:
         ({"cluster": {"worker": ["a:1", "b:2"]}, "task": GOOD["task"]}, 'expected at least one "ps" and one'),
         ({"cluster": {"ps": ["a:1", "b:2"]}, "task": {"type": "ps", "index": 0}}, 'expected at least one "ps" and one'),
     ])
-    def test_that_cannot_be_used_is_one_line(self, monkeypatch, capsys, config, message):
+    def test_an_invalid_one_is_one_line(self, monkeypatch, capsys, config, message):
         monkeypatch.setenv("TF_CONFIG", config if isinstance(config, str) else json.dumps(config))
         assert run_mnist.main([]) == 2
         error = one_line_error(capsys)

@@ -103,7 +103,7 @@ def run_here(prefix, inputs, n_steps):
     return X_out, errors, variables
 
 
-def test_ours_gives_the_same_there(ours, theirs, inputs):
+def test_our_checkpoint_gives_the_same_outputs_there(ours, theirs, inputs):
     outputs, _ = theirs
     assert outputs["n_variables"] == 39
     X_out, errors, _ = run_here(ours, inputs, 0)
@@ -111,7 +111,7 @@ def test_ours_gives_the_same_there(ours, theirs, inputs):
     np.testing.assert_allclose(outputs["errors_before"], errors, rtol=1e-5)
 
 
-def test_adam_goes_on_there_as_here(ours, theirs, inputs):
+def test_adam_continues_there_as_here(ours, theirs, inputs):
     _, prefix = theirs
     _, _, variables = run_here(ours, inputs, 5)
     saved_there = checkpoints.read_variables(prefix)
@@ -121,7 +121,7 @@ def test_adam_goes_on_there_as_here(ours, theirs, inputs):
         np.testing.assert_allclose(variables[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_theirs_gives_the_same_here(ours, theirs, inputs):
+def test_their_checkpoint_gives_the_same_outputs_here(ours, theirs, inputs):
     outputs, prefix = theirs
     assert not np.allclose(outputs["X_out_before"], outputs["X_out_after"], rtol=0, atol=1e-4)
     X_out, errors, _ = run_here(prefix, inputs, 0)

@@ -1,4 +1,4 @@
-"""The explorer's page, in a real browser where there is one."""
+"""The explorer page, in headless Chromium if it is installed."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def page(digits):
     return explorer.page(PREFIX, digits.test.images, digits.test.digits, "some </script> digits")
 
 
-def test_the_page_carries_the_decoder_and_the_map(page, digits):
+def test_the_page_contains_the_decoder_and_the_map(page, digits):
     found, weights = numbers_of(page), weights_of()
     assert found["data"] == "some </script> digits"
     assert [layer["units"] for layer in found["layers"]] == [12, 12, 784]
@@ -46,7 +46,7 @@ def test_the_page_carries_the_decoder_and_the_map(page, digits):
     np.testing.assert_array_equal(np.frombuffer(base64.b64decode(found["digits"]), np.uint8), digits.test.digits)
 
 
-def test_the_page_asks_for_nothing_from_elsewhere(page):
+def test_the_page_loads_no_external_resources(page):
     assert not re.findall(rb"https?:|src=|@import|fetch\(|XMLHttp", page)
 
 
@@ -57,7 +57,7 @@ def test_another_n_z_is_refused(digits, tmp_path):
         explorer.page(prefix, digits.test.images, digits.test.digits, "")
 
 
-def test_weights_that_float16_cannot_hold_are_refused(digits, tmp_path):
+def test_weights_beyond_float16_are_refused(digits, tmp_path):
     values = checkpoints.read_variables(PREFIX)
     values["decoder_output/b6"] = np.full_like(values["decoder_output/b6"], -7e4)
     with pytest.raises(checkpoints.CheckpointError, match=r"expected numbers in the range of float16, found 7e\+04"):
@@ -83,7 +83,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, page, tmp_path):
-    """The page of TensorFlow 1.4.0's small network, by double click."""
+    """The page of TensorFlow 1.4.0's small network, opened as a file."""
     path = tmp_path / "explorer.html"
     path.write_bytes(page)
     browser.get(path.as_uri())
@@ -112,14 +112,14 @@ class TestInABrowser:
         np.testing.assert_allclose(decoded(opened), expected, atol=2e-3)
         np.testing.assert_allclose(expected, decode(weights_of(), np.array(POINTS)), atol=1e-5)
 
-    def test_every_float16_is_read_as_numpy_does(self, opened):
+    def test_every_float16_is_decoded_as_by_numpy(self, opened):
         values = np.arange(1 << 16, dtype="<u2").view("<f2")
         values = values[np.isfinite(values)]
         read = opened.execute_script("return Array.from(float16(arguments[0]))", base64.b64encode(values).decode())
         np.testing.assert_array_equal(read, values.astype(float))
 
-    def test_float16_is_good_enough_for_the_full_size(self, browser, tmp_path, digits):
-        """With weights that spread the pixels from 0 to 1."""
+    def test_float16_is_precise_enough_at_full_size(self, browser, tmp_path, digits):
+        """With weights whose pixels range from 0 to 1."""
         random = np.random.default_rng(0)
         shapes = checkpoints.model_shapes(checkpoints.LayerSizes(784, 500, 2, 500))
         prefix = write_checkpoint(tmp_path / "x", {
@@ -133,7 +133,7 @@ class TestInABrowser:
         assert expected.min() < 0.01 < 0.99 < expected.max()
         np.testing.assert_allclose(decoded(browser), expected, atol=2e-3)
 
-    def test_what_is_decoded_is_drawn(self, opened):
+    def test_the_decoded_digit_is_drawn(self, opened):
         z = opened.execute_script("moveTo(centre.z1 + 0.03, centre.z2 - 0.07); return [point.z1, point.z2]")
         assert readout(opened).startswith(f"z = ({z[0]:.2f}, {z[1]:.2f})\n")
         drawn = opened.execute_script("return Array.from(digit.getContext('2d').getImageData(0, 0, 28, 28).data)")
@@ -187,7 +187,7 @@ class TestInABrowser:
         assert browser.get_log("browser") == []
 
 
-def test_the_committed_page_is_small_and_todays(digits):
+def test_the_committed_page_is_small_and_current(digits):
     page = COMMITTED.read_bytes()
     assert len(page) < 3_000_000
     template = explorer.TEMPLATE.read_text(encoding="utf-8").split(explorer.DATA_MARK)

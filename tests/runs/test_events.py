@@ -1,4 +1,4 @@
-"""What a run tells TensorBoard, as TensorBoard reads it."""
+"""A run's TensorBoard events, as TensorBoard reads them."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ from vae_graph.runs import events
 from vae_graph.settings import Settings
 from vae_graph.training_graph import training_graph
 
-schematic = events.schematic     # which the tests that train do without
+schematic = events.schematic     # replaced in the tests that train
 FOLDER = Path("checkpoints", "other")
 FLAGS = ["--dataset", "other", *SMALL, "--checkpoint_every", "2"]
 
@@ -35,7 +35,7 @@ def summaries(file):
     return {(event.step, value.tag): value for event in file for value in event.summary.value}
 
 
-def test_scalars_are_what_is_printed_and_what_adam_is_given(digits, tmp_path):
+def test_scalars_match_the_printed_errors_and_adams_learning_rate(digits, tmp_path):
     _, history = train(digits, tmp_path)
     [file] = read(tmp_path)
     found = {key: value.simple_value for key, value in summaries(file).items()}
@@ -53,7 +53,7 @@ def test_scalars_are_what_is_printed_and_what_adam_is_given(digits, tmp_path):
         assert session.run(rate, {step: 12}) == pytest.approx(found[12, "learning_rate"], rel=1e-6)
 
 
-def test_the_pictures_of_each_checkpoint_are_there(in_tmp):
+def test_the_pictures_of_each_checkpoint_are_there(in_tmp, without_drawing):
     assert run_mnist.main([*FLAGS, "--num_epoch", "3"]) == 0
     [file] = read(FOLDER)
     found = {key: value.image for key, value in summaries(file).items() if value.HasField("image")}
@@ -66,7 +66,7 @@ def test_the_pictures_of_each_checkpoint_are_there(in_tmp):
         Image.open(io.BytesIO(found[steps[0], name].encoded_image_string)).verify()
 
 
-def test_histograms_are_there_on_request(in_tmp, without_pictures):
+def test_histograms_are_written_on_request(in_tmp, without_pictures):
     assert run_mnist.main([*FLAGS, "--num_epoch", "1", "--histograms"]) == 0
     found = {tag: value for (_, tag), value in summaries(read(FOLDER)[0]).items() if value.HasField("histo")}
     newest, _ = checkpoints.latest_valid(FOLDER)
@@ -82,7 +82,7 @@ def test_histograms_change_no_byte_of_a_run(digits, tmp_path):
     assert variables_as_bytes(with_them) == variables_as_bytes(without)
 
 
-def test_a_run_that_goes_on_says_from_where(digits, tmp_path):
+def test_a_resumed_run_marks_its_first_step(digits, tmp_path):
     train(digits, tmp_path, num_epoch=1)
     train(digits, tmp_path, num_epoch=3)
     first, second = read(tmp_path)
@@ -92,8 +92,8 @@ def test_a_run_that_goes_on_says_from_where(digits, tmp_path):
     assert {step for step, _ in summaries(second)} == {8, 12}
 
 
-def test_tensorboard_forgets_what_a_run_went_back_over(digits, tmp_path, monkeypatch):
-    """As its own reader has it."""
+def test_tensorboard_discards_superseded_events(digits, tmp_path, monkeypatch):
+    """Checked with its own reader."""
     monkeypatch.setattr(events, "schematic", schematic)
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator",
                                  reason="there is no TensorBoard")
@@ -107,7 +107,7 @@ def test_tensorboard_forgets_what_a_run_went_back_over(digits, tmp_path, monkeyp
     assert "encoder/encoder_hidden_1/w1" in {node.name for node in found.Graph().node}
 
 
-def test_a_restart_takes_the_events_of_the_earlier_run_away(in_tmp, without_pictures):
+def test_a_restart_archives_the_events_of_the_earlier_run(in_tmp, without_pictures):
     for more in ([], ["--restart"]):
         assert run_mnist.main([*FLAGS, "--num_epoch", "1", *more]) == 0
     assert len(read(FOLDER)) == len(read(FOLDER / "earlier-1")) == 1
@@ -123,18 +123,18 @@ def graph(request):
 
 
 class TestSchematic:
-    def test_it_has_the_six_boxes_and_nothing_beside_them(self, graph):
+    def test_it_has_six_groups_and_nothing_else(self, graph):
         boxes = Counter(operation.name.partition("/")[0] for operation in graph.get_operations())
         assert set(boxes) == {"input", "encoder", "sampling", "decoder", "loss", "optimizer"}
 
-    def test_each_part_is_in_its_box(self, graph):
+    def test_each_part_is_in_its_group(self, graph):
         names = {operation.name for operation in graph.get_operations()}
         for name in ("input/input_data", "encoder/encoder_hidden_1/w1", "encoder/encoder_z/Softplus",
                      "sampling/random_normal/RandomStandardNormal", "decoder/decoder_output/Sigmoid",
                      "loss/clip_by_value", "loss/Log", "optimizer/encoder_hidden_1/w1/Adam"):
             assert name in names
 
-    def test_the_boxes_are_joined_as_the_model_is(self, graph):
+    def test_the_groups_are_connected_as_the_model(self, graph):
         joined = {(tensor.op.name.partition("/")[0], operation.name.partition("/")[0])
                   for operation in graph.get_operations() for tensor in operation.inputs}
         assert {("input", "encoder"), ("encoder", "sampling"), ("sampling", "decoder"), ("decoder", "loss"),
@@ -143,7 +143,7 @@ class TestSchematic:
 
 
 @posix_only
-def test_events_that_cannot_be_written_end_no_run(digits, tmp_path, capfd):
+def test_events_that_cannot_be_written_do_not_stop_a_run(digits, tmp_path, capfd):
     with files_of_at_most(1_000_000):
         prefix, history = train(digits, tmp_path, lambda prefix: {"a.png": bytes(2_000_000)})
     assert len(history["epoch"]) == 4
@@ -176,7 +176,7 @@ def test_events_that_cannot_be_written_are_one_line(tmp_path):
     assert done.stderr.endswith("begin\n")
 
 
-def test_the_hooks_of_a_run_are_taken_off_again(digits, tmp_path):
+def test_the_hooks_of_a_run_are_removed(digits, tmp_path):
     before = threading.excepthook, list(tf.get_logger().filters)
     with contextlib.suppress(KeyboardInterrupt):
         train(digits, tmp_path, lambda prefix: exec("raise KeyboardInterrupt"))

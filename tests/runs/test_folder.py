@@ -6,7 +6,7 @@ from tests.helpers import save_training_graph, train
 from vae_graph.runs.folder import archive_run
 
 
-def test_a_run_set_aside_loses_nothing(folder):
+def test_archiving_a_run_loses_nothing(folder):
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "oracle.npz"}
     earlier = archive_run(folder)
     assert {path.name: path.read_bytes() for path in earlier.iterdir()} == before
@@ -14,12 +14,12 @@ def test_a_run_set_aside_loses_nothing(folder):
     assert archive_run(folder) is None
     save_training_graph(folder, 0)
     assert archive_run(folder) != earlier
-    shutil.rmtree(earlier)                                  # the number that is free is not always the next
+    shutil.rmtree(earlier)                                  # an unused number need not be the next one
     save_training_graph(folder, 0)
     assert archive_run(folder) == earlier
 
 
-def test_five_checkpoints_are_kept_over_stops_too(digits, tmp_path):
+def test_five_checkpoints_are_kept_across_resumed_runs(digits, tmp_path):
     for num_epoch in (3, 4, 9):
         train(digits, tmp_path, num_epoch=num_epoch, checkpoint_every=1)
     assert {path.name for path in tmp_path.glob("*.index")} == {f"parameter{epoch}.ckpt.index" for epoch in range(4, 9)}
@@ -29,7 +29,7 @@ def test_five_checkpoints_are_kept_over_stops_too(digits, tmp_path):
 
 
 def test_checkpoints_of_another_run_are_not_removed(digits, tmp_path):
-    """The run goes on from one without a record: it is not its own."""
+    """The run resumes from one without a record, which it did not write."""
     train(digits, tmp_path, num_epoch=1)
     (tmp_path / "resume.json").unlink()
     train(digits, tmp_path, num_epoch=8, checkpoint_every=1)

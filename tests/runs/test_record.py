@@ -43,11 +43,11 @@ class TestRecords:
 
     @many
     @given(st.sampled_from(list(json.loads(RUN.as_json()))), JSON)
-    def test_a_record_with_another_part(self, tmp_path, name, value):
+    def test_a_record_with_another_value(self, tmp_path, name, value):
         (tmp_path / "resume.json").write_text(json.dumps(json.loads(RUN.as_json()) | {name: value}))
         self.check(tmp_path / "resume.json")
 
-    def test_numbers_that_are_none(self, tmp_path):
+    def test_non_finite_numbers(self, tmp_path):
         content = json.loads(RUN.as_json()) | {"unfinished": [0.0, float("nan"), 0.0]}
         (tmp_path / "resume.json").write_text(json.dumps(content))
         with pytest.raises(checkpoints.CheckpointError):

@@ -30,7 +30,7 @@ def run_folder(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "run")
 
 
-def test_a_stopped_run_goes_on(digits, tmp_path, capsys):
+def test_a_stopped_run_resumes(digits, tmp_path, capsys):
     def stop(prefix):
         if prefix.endswith("parameter2.ckpt"):
             raise KeyboardInterrupt
@@ -54,7 +54,7 @@ def test_a_resumed_run_draws_new_noise(digits, tmp_path):
     assert history["Recon_error"][0] != history["Recon_error"][1]
 
 
-def test_a_finished_run_is_left_as_it_is(digits, tmp_path, capsys):
+def test_a_finished_run_is_not_changed(digits, tmp_path, capsys):
     prefix, history = train(digits, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     capsys.readouterr()
@@ -65,7 +65,7 @@ def test_a_finished_run_is_left_as_it_is(digits, tmp_path, capsys):
     assert capsys.readouterr().out == f"{prefix} has 4 epochs: nothing left to train for --num_epoch 3\n"
 
 
-def test_goes_on_from_the_newest_whole_checkpoint(digits, tmp_path, capsys):
+def test_resumes_from_the_latest_valid_checkpoint(digits, tmp_path, capsys):
     train(digits, tmp_path)
     broken = tmp_path / "parameter3.ckpt.data-00000-of-00001"
     broken.write_bytes(broken.read_bytes()[:100])
@@ -78,8 +78,8 @@ def test_goes_on_from_the_newest_whole_checkpoint(digits, tmp_path, capsys):
     assert (tmp_path / "earlier-1" / broken.name).stat().st_size == 100
 
 
-def test_where_nothing_is_whole_the_run_begins_anew(digits, tmp_path, capsys):
-    """Its record would be in the new one's way too."""
+def test_without_a_valid_checkpoint_a_new_run_begins(digits, tmp_path, capsys):
+    """The earlier record is archived too: it would conflict with the new one."""
     train(digits, tmp_path, num_epoch=1)
     (tmp_path / "parameter0.ckpt.index").write_bytes(b"")
     capsys.readouterr()
@@ -89,7 +89,7 @@ def test_where_nothing_is_whole_the_run_begins_anew(digits, tmp_path, capsys):
     assert (tmp_path / "earlier-1" / "resume.json").exists()
 
 
-def test_weights_without_adams_slots_are_moved_out_of_the_way(digits, tmp_path, capsys):
+def test_weights_without_adams_slots_are_archived(digits, tmp_path, capsys):
     prefix, _ = train(digits, tmp_path / "run", num_epoch=1)
     weights = checkpoints.read_network(prefix)[1]
     folder = tmp_path / "folder"
@@ -116,7 +116,7 @@ def test_other_settings_are_refused(digits, run_folder, name, value):
     assert {path: path.read_bytes() for path in run_folder.iterdir()} == before
 
 
-def test_the_way_on_is_told_for_flags_without_a_value_too(digits, tmp_path):
+def test_the_error_names_flags_without_a_value(digits, tmp_path):
     train(digits, tmp_path, num_epoch=1, shuffle=True)
     with pytest.raises(SettingsError, match=r"expected True .*, found False; resume with --shuffle, restart"):
         train(digits, tmp_path)
@@ -129,8 +129,8 @@ def test_other_data_are_refused(digits, run_folder):
         train(dataclasses.replace(digits, sha256=dict.fromkeys(digits.sha256, "0" * 64)), run_folder)
 
 
-def test_goes_on_from_the_originals_checkpoint(digits, tmp_path):
-    """One written by TensorFlow 1.4.0, with no resume file beside it: Adam's slots and the step go on too."""
+def test_resumes_from_the_originals_checkpoint(digits, tmp_path):
+    """Written by TensorFlow 1.4.0, without a record: Adam's slots and the step are resumed too."""
     shutil.copytree(ORACLE_DIR, tmp_path / "old")
     with pytest.raises(SettingsError, match=r"--n_hidden_encoder: expected 16 .*, found 20"):
         train(digits, tmp_path / "old", num_epoch=22, n_hidden_encoder=20)
@@ -142,7 +142,7 @@ def test_goes_on_from_the_originals_checkpoint(digits, tmp_path):
 @pytest.mark.parametrize("content", [
     "", "[]", "\xff", '{"settings": {}}', '{"settings": [], "data": {}, "errors": {}}',
     '{"settings": {"n_zz": 2}, "data": {}, "errors": {}}'])
-def test_a_spoiled_resume_file_is_named(digits, run_folder, content):
+def test_an_invalid_record_is_named(digits, run_folder, content):
     (run_folder / "resume.json").write_text(content, encoding="latin-1")
     expected = r"resume\.json: expected a record written by this program"
     with pytest.raises(checkpoints.CheckpointError, match=expected):

@@ -17,9 +17,9 @@ from vae_graph.runs.training_run import Diverged, Stopped, TrainingRun
 
 
 @pytest.fixture(scope="module")
-def unbroken(digits, tmp_path_factory):
+def uninterrupted(digits, tmp_path_factory):
     """The results of an uninterrupted run."""
-    prefix, history = train(digits, tmp_path_factory.mktemp("unbroken"))
+    prefix, history = train(digits, tmp_path_factory.mktemp("uninterrupted"))
     return variables_as_bytes(prefix), history
 
 
@@ -40,22 +40,22 @@ class TestStops:
 
     @pytest.fixture
     def at_step(self, monkeypatch):
-        """Do something once, when the run comes to a step."""
+        """Call a function once, at a step of the run."""
         def arrange(number, act):
-            add_steps, seen = TrainingRun.add_steps, []
+            after_steps, seen = TrainingRun.after_steps, []
 
-            def add_steps_and_act(run, errors, step=None):
+            def after_steps_and_act(run, errors, step=None):
                 if run.step == number and not seen:
                     seen.append(number)
                     act()
-                add_steps(run, errors, step)
+                after_steps(run, errors, step)
 
-            monkeypatch.setattr(TrainingRun, "add_steps", add_steps_and_act)
+            monkeypatch.setattr(TrainingRun, "after_steps", after_steps_and_act)
         return arrange
 
     @posix_only
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    def test_a_signal_leaves_the_last_step(self, digits, tmp_path, at_step, unbroken, number):
+    def test_a_signal_saves_the_last_step(self, digits, tmp_path, at_step, uninterrupted, number):
         at_step(6, lambda: os.kill(os.getpid(), number))         # the third of four steps of epoch 1
         handler = signal.getsignal(number)
         with pytest.raises(Stopped) as stop:
@@ -66,30 +66,30 @@ class TestStops:
         assert str(stop.value) == f"stopped by {number.name}; all steps so far are saved in {prefix}"
         assert checkpoints.read_variables(str(prefix))["Variable"] == 7
         after = train(digits, tmp_path)
-        assert (variables_as_bytes(after[0]), after[1]) == unbroken
+        assert (variables_as_bytes(after[0]), after[1]) == uninterrupted
         assert not prefix.parent.exists()
 
     @posix_only
     @pytest.mark.parametrize("step", [3, 15])
-    def test_a_signal_at_the_end_of_an_epoch(self, digits, tmp_path, at_step, unbroken, step):
+    def test_a_signal_at_the_end_of_an_epoch(self, digits, tmp_path, at_step, uninterrupted, step):
         at_step(step, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Stopped):
             train(digits, tmp_path)
         prefix, history = train(digits, tmp_path)
-        assert (variables_as_bytes(prefix), history) == unbroken
+        assert (variables_as_bytes(prefix), history) == uninterrupted
 
     @posix_only
-    def test_many_stops(self, digits, tmp_path, at_step, unbroken):
+    def test_many_stops(self, digits, tmp_path, at_step, uninterrupted):
         for step in (1, 2, 5, 6, 11):
             at_step(step, lambda: os.kill(os.getpid(), signal.SIGTERM))
             with pytest.raises(Stopped):
                 train(digits, tmp_path)
             assert len([*tmp_path.glob("stopped-*")]) == 1
         prefix, history = train(digits, tmp_path)
-        assert (variables_as_bytes(prefix), history) == unbroken
+        assert (variables_as_bytes(prefix), history) == uninterrupted
 
     @posix_only
-    def test_a_stop_before_the_first_step(self, digits, tmp_path, at_step, unbroken):
+    def test_a_stop_before_the_first_step(self, digits, tmp_path, at_step, uninterrupted):
         """Its checkpoint is that of the stop before it."""
         at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Stopped) as first:
@@ -98,10 +98,10 @@ class TestStops:
             train(digits, tmp_path, lambda prefix: os.kill(os.getpid(), signal.SIGTERM))
         assert str(second.value) == str(first.value)
         prefix, history = train(digits, tmp_path)
-        assert (variables_as_bytes(prefix), history) == unbroken
+        assert (variables_as_bytes(prefix), history) == uninterrupted
 
     @posix_only
-    def test_a_broken_stop_is_moved_out_of_the_way(self, digits, tmp_path, at_step, unbroken, capsys):
+    def test_an_invalid_checkpoint_of_a_stop_is_archived(self, digits, tmp_path, at_step, uninterrupted, capsys):
         at_step(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Stopped):
             train(digits, tmp_path)
@@ -109,12 +109,12 @@ class TestStops:
         broken.write_bytes(b"")
         prefix, history = train(digits, tmp_path)
         assert f"resuming from {tmp_path / 'parameter0.ckpt'}, epoch 1 of 4" in capsys.readouterr().out
-        assert (variables_as_bytes(prefix), history) == unbroken
+        assert (variables_as_bytes(prefix), history) == uninterrupted
         assert not broken.parent.exists()
         assert (tmp_path / "earlier-1" / broken.parent.name / broken.name).exists()
 
     @posix_only
-    def test_a_second_signal_ends_at_once(self, digits, tmp_path, at_step):
+    def test_a_second_signal_stops_at_once(self, digits, tmp_path, at_step):
         def twice():
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
@@ -124,17 +124,17 @@ class TestStops:
             train(digits, tmp_path)
 
     @posix_only
-    def test_an_ignored_signal_stays_ignored(self, digits, tmp_path, at_step, unbroken):
+    def test_an_ignored_signal_stays_ignored(self, digits, tmp_path, at_step, uninterrupted):
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
             at_step(6, lambda: os.kill(os.getpid(), signal.SIGHUP))
-            assert train(digits, tmp_path)[1] == unbroken[1]
+            assert train(digits, tmp_path)[1] == uninterrupted[1]
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         finally:
             signal.signal(signal.SIGHUP, before)
 
     @pytest.mark.parametrize("number", range(1, 13))
-    def test_killed_between_two_files(self, digits, tmp_path, monkeypatch, unbroken, number):
+    def test_killed_between_two_renames(self, digits, tmp_path, monkeypatch, uninterrupted, number):
         """Killed before each rename in turn: of the record, the checkpoint's two files, the state file."""
         commit, count = files.commit, []
 
@@ -148,11 +148,11 @@ class TestStops:
         with pytest.raises(Killed):
             train(digits, tmp_path)
         prefix, history = train(digits, tmp_path)
-        assert (variables_as_bytes(prefix), history) == unbroken
+        assert (variables_as_bytes(prefix), history) == uninterrupted
         assert not [*tmp_path.glob(".saving-*")]
         assert tf.train.latest_checkpoint(tmp_path) == prefix
 
-    def test_killed_while_a_stop_is_written(self, digits, tmp_path, monkeypatch, at_step, unbroken):
+    def test_killed_while_a_stop_is_saved(self, digits, tmp_path, monkeypatch, at_step, uninterrupted):
         at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
         def die(path, content):
@@ -165,11 +165,11 @@ class TestStops:
             with pytest.raises(Killed):
                 train(digits, tmp_path)
         prefix, history = train(digits, tmp_path)
-        assert (variables_as_bytes(prefix), history) == unbroken
+        assert (variables_as_bytes(prefix), history) == uninterrupted
 
 
 class TestDivergence:
-    def test_stops_in_the_same_epoch_and_names_step_and_term(self, digits, tmp_path):
+    def test_it_stops_in_the_same_epoch_and_names_step_and_error(self, digits, tmp_path):
         prefix, _ = train(digits, tmp_path, num_epoch=1)
         before = variables_as_bytes(prefix)
         record = json.loads((tmp_path / "resume.json").read_text())
@@ -187,7 +187,7 @@ class TestDivergence:
         with pytest.raises(Diverged, match="; there is no checkpoint yet; restart"):
             train(digits, tmp_path, learning_rate=1e30)
 
-    def test_weights_that_diverge_in_the_last_step_are_not_kept(self, digits, tmp_path):
+    def test_weights_that_diverge_in_the_last_step_are_not_saved(self, digits, tmp_path):
         """A step's errors are those before its update: the weights diverge first."""
         with pytest.raises(checkpoints.CheckpointError, match="expected finite numbers, found NaN or infinity in "):
             train(digits, tmp_path, batch_size=220, num_epoch=1, learning_rate=float("inf"))

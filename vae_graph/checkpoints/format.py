@@ -35,7 +35,7 @@ class LayerSizes:
 class Checkpoint:
     """A valid checkpoint."""
 
-    epoch: int                       # the last one trained
+    epoch: int                       # the one in its file name
     prefix: str
     sizes: LayerSizes
     step: int                        # its step counter; 0 if only the network was read

@@ -48,7 +48,7 @@ def sample(flags: argparse.Namespace) -> str:
     figures_dir = writable_folder("--figures_dir", flags.figures_dir)
     title = "from a network not trained on MNIST" if trained_on(prefix, data.MNIST_SHA256) is False else ""
     write_files(figures_dir, pictures.of_prior(prefix, flags.n, flags.seed, title)
-          | {"samples.json": report.as_json(flags, checkpoint=prefix).encode()})
+                | {"samples.json": report.as_json(flags, checkpoint=prefix).encode()})
     return f"{flags.n} samples of {prefix} are in {figures_dir / 'samples.png'}"
 
 
@@ -58,11 +58,11 @@ def walk(flags: argparse.Namespace) -> str:
     data_set = load_data(flags)
     n_images = len(data_set.test.digits)
     if max(flags.images) >= n_images:
-        raise SettingsError(f"--images: expected numbers below {n_images}, the number of test images, "
-                                   f"found {max(flags.images)}")
+        raise SettingsError(f"--images: expected numbers below {n_images}, the number of test images, found "
+                            f"{max(flags.images)}")
     figures_dir = figures_folder(flags, data_set)
     write_files(figures_dir, pictures.of_walk(prefix, data_set, flags.images, flags.n)
-          | {"walk.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
+                | {"walk.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
     return f"The walk is in {figures_dir / 'walk.png'} and walk.gif"
 
 
@@ -78,7 +78,7 @@ def compare(flags: argparse.Namespace) -> str:
     record = report.as_json(flags, data_set, comparison=report.fields(found))
     named = dict(zip("AB", prefixes, strict=True))
     write_files(figures_dir, pictures.of_comparison(named, images, test.digits, flags.seed, data_set.title)
-          | {"comparison.json": record.encode()})
+                | {"comparison.json": record.encode()})
     text = report.comparison(describe_images(data_set, test), found)
     return record if flags.json else f"{text}\nThe picture and comparison.json are in {figures_dir}"
 
@@ -89,8 +89,8 @@ def explore(flags: argparse.Namespace) -> str:
     data_set = load_data(flags)
     figures_dir = figures_folder(flags, data_set)
     page = explorer.page(prefix, data_set.test.images, data_set.test.digits, data_set.title or data_set.name)
-    write_files(figures_dir, {"explorer.html": page,
-                        "explorer.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
+    record = report.as_json(flags, data_set, checkpoint=prefix)
+    write_files(figures_dir, {"explorer.html": page, "explorer.json": record.encode()})
     return f"Open {figures_dir / 'explorer.html'} in a browser: it needs no server and no network"
 
 

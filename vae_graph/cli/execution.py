@@ -20,14 +20,14 @@ from vae_graph.data import DataError
 from vae_graph.runs.training_run import Diverged, Stopped
 from vae_graph.settings import SettingsError
 
-BAD_INPUT = (DataError, CheckpointError, SettingsError, ExportError, FolderInUse, ClusterError, Diverged)
+REPORTED_ERRORS = (DataError, CheckpointError, SettingsError, ExportError, FolderInUse, ClusterError, Diverged)
 
 if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3":
     tf.get_logger().setLevel("ERROR")        # else it warns of deprecated TensorFlow 1 functions
 
 
 def execute(flags: argparse.Namespace) -> int:
-    """Run a command and return the exit status: 0; 2 after bad input; 128 + its number after a signal."""
+    """Run a command and return the exit status: 0; 2 after an error; 128 + its number after a signal."""
     resume_hint = ("; rerun the same command, without --restart, to resume from the latest checkpoint"
                    if flags.command in (TRAIN, SWEEP) else "")
     try:
@@ -36,7 +36,7 @@ def execute(flags: argparse.Namespace) -> int:
             text = run_command(flags)
         print(text, flush=True)
         return 0
-    except BAD_INPUT as error:
+    except REPORTED_ERRORS as error:
         message = str(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for the output that is still buffered

@@ -57,7 +57,7 @@ def parse_flags(argv: Sequence[str]) -> argparse.Namespace:
             prog=program_name(), allow_abbrev=False, formatter_class=HelpFormatter,
             usage="%(prog)s [flags]\n       %(prog)s COMMAND [flags]",
             description=f"{command.purpose[0].upper()}{command.purpose[1:]}.\n"
-                        "Rerun with the same flags, a stopped run resumes from its latest valid checkpoint.",
+                        "To resume a stopped run, rerun the same command.",
             epilog=f"commands, each with its own --help:\n{purposes}")
     for add_group in command.groups:
         add_group(parser)
@@ -71,21 +71,21 @@ def drop_flag(flag: str, argv: Sequence[str]) -> list[str]:
 
 
 def int_range(low: int, high: int) -> Callable[[str], int]:
-    """An argument type: a whole number from `low` to `high`."""
+    """An argument type: an integer from `low` to `high`."""
     def convert(text: str) -> int:
         with contextlib.suppress(ValueError):
             if low <= int(text) <= high:
                 return int(text)
-        raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer from {low} to {high}, found {text!r}")
     return convert
 
 
 def fraction(text: str) -> float:
-    """An argument type: a number over 0 and at most 1."""
+    """An argument type: a number greater than 0 and at most 1."""
     with contextlib.suppress(ValueError):
         if 0 < float(text) <= 1:
             return float(text)
-    raise argparse.ArgumentTypeError(f"expected a number over 0 and at most 1, found {text!r}")
+    raise argparse.ArgumentTypeError(f"expected a number greater than 0 and at most 1, found {text!r}")
 
 
 def role_counts(text: str) -> dict[str, int]:
@@ -134,14 +134,14 @@ def _learning(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch_size", type=int_range(1, 1_000_000), default=Settings.batch_size, metavar="N",
                        help="images per step")
     group.add_argument("--learning_rate", type=fraction, default=Settings.learning_rate, metavar="X",
-                       help="Adam's, at the first step")
+                       help="Adam's initial learning rate")
     group.add_argument("--decay_rate", type=fraction, default=Settings.decay_rate, metavar="X",
                        help="decay factor of the learning rate")
     group.add_argument("--decay_step", type=int_range(1, 1_000_000_000), default=Settings.decay_step, metavar="N",
-                       help="steps per decay, which is continuous")
+                       help="steps in which the learning rate decays by --decay_rate, continuously")
     group.add_argument("--keep_prob", type=fraction, default=Settings.keep_prob, metavar="X",
                        help="probability of KEEPING a hidden unit; 1 turns dropout off")
-    group.add_argument("--shuffle", action="store_true", help="reorder the images in every epoch")
+    group.add_argument("--shuffle", action="store_true", help="shuffle the images in every epoch")
     _noise(group)
     _seed(group)
 
@@ -169,7 +169,8 @@ def _towers(parser: Group) -> None:
 
 
 def _machines(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("more than one machine", "TF_CONFIG makes this process a task of a cluster")
+    group = parser.add_argument_group("parallel and distributed training",
+                                      "with TF_CONFIG set, this process is the task of a cluster that it specifies")
     _towers(group)
     group.add_argument("--local_cluster", type=role_counts, metavar="ROLES",
                        help="run a cluster on this machine, such as ps=1,worker=2")
@@ -181,7 +182,7 @@ def _machines(parser: argparse.ArgumentParser) -> None:
 
 def _seed(parser: Group) -> None:
     parser.add_argument("--seed", type=int_range(0, 2**31 - 1), default=Settings.seed, metavar="N",
-                        help="the one source of randomness: same seed and machine, same bytes")
+                        help="the only source of randomness: same seed and machine, same bytes")
 
 
 def _noise(parser: Group) -> None:
@@ -192,7 +193,7 @@ def _noise(parser: Group) -> None:
 
 def _manifold(parser: Group) -> None:
     parser.add_argument("--manifold_grid", choices=("linear", "gaussian"), default="linear",
-                        help="gaussian: also draw the manifold at equal steps of probability")
+                        help="gaussian: also draw the manifold at equally spaced quantiles of the prior")
 
 
 def _data(parser: Group) -> None:
@@ -216,11 +217,11 @@ def _two_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int_range(0, 1_000_000), nargs=2, default=[0, 1], metavar=("FROM", "TO"),
                         help="the two test images, numbered from 0")
     parser.add_argument("--n", type=int_range(2, 1_000), default=16, metavar="N",
-                        help="digits to decode, both ends included")
+                        help="number of points, both ends included")
 
 
 def _samples(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--n", type=int_range(1, 10_000), default=100, metavar="N", help="digits to draw")
+    parser.add_argument("--n", type=int_range(1, 10_000), default=100, metavar="N", help="number of samples")
 
 
 def _images(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ NO_MNIST = """\
 {line}
   THIS IS NOT MNIST. MNIST is unavailable, so this run uses RENDERED DIGITS, drawn from fonts. Its
   pictures and metrics are not results for MNIST, and go to folders named `rendered`.
-  To use MNIST, put its four .gz files into the folder `{folder}`, or name theirs with --data_dir.
+  To use MNIST, put its four .gz files into the folder `{folder}`, or pass their folder with --data_dir.
   The reason: {reason}
 {line}"""
 

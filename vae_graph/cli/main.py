@@ -13,7 +13,7 @@ from vae_graph.cluster import local
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program and return its exit status: 0; 2 after bad input; 128 + its number after a signal.
+    """Run the program and return its exit status: 0; 2 after an error; 128 + its number after a signal.
 
     Args:
         argv: the arguments; those of the process by default.

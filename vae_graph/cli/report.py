@@ -31,7 +31,7 @@ METRICS = {
     "negative_IWAE_bound": ("negative IWAE bound", "importance-weighted, {iwae_samples} samples per image"),
 }
 
-# The JSON has these names for two fields of an inspection.
+# The keys in the JSON, by the fields' names: programs that read it rely on them.
 JSON_KEYS = {"origin": "naming", "mismatch": "misfit"}
 
 

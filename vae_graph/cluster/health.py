@@ -62,8 +62,8 @@ def monitor(cluster: Cluster) -> Iterator[Callable[[], None]]:
 def timeout_error(cluster: Cluster, tasks: list[Task]) -> ClusterError:
     """The error that names the unreachable tasks."""
     names = ", ".join(f"{task} at {cluster.addresses[task]}" for task in tasks)
-    problem = f"{names} unreachable" if names else "all tasks reachable, but no progress"
-    return ClusterError(f"{cluster.task}: expected every task of the cluster to be reachable, found {problem} for "
+    problem = f"{names} unreachable" if names else "no answer from one that is reachable"
+    return ClusterError(f"{cluster.task}: expected every task of the cluster to answer, found {problem} for "
                         f"{cluster.timeout:g} s; restart the cluster to resume")
 
 

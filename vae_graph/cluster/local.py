@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from vae_graph.cluster.config import Task
+from vae_graph.runs import signals
 
 CHILD_ENV = "VAE_GRAPH_CHILD"    # set for processes whose standard input closes when their parent ends
 CHIEF_SHUTDOWN_S = 20.0          # seconds for the chief to finish its step and save it
@@ -34,7 +35,7 @@ def run(role_counts: dict[str, int], command: Sequence[str]) -> int:
     processes: dict[Task, subprocess.Popen] = {}
     pending: list[int] = []
     before = {number: signal.signal(number, lambda number, frame: pending.append(number))
-              for number in (signal.SIGINT, signal.SIGTERM)}
+              for number in signals.STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN}
     try:
         for task in tasks:
             processes[task] = _start(task, cluster, command)

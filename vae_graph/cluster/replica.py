@@ -1,4 +1,4 @@
-"""A replica's session and its Session loop: that of `training.train`, with the other tasks of the cluster in view."""
+"""The Session loop of one replica: that of `training.train`, one step per `Session.run`, with health checks."""
 
 import contextlib
 import threading
@@ -13,7 +13,7 @@ from vae_graph.checkpoints.writing import UNREACHABLE_HOST_ERRORS
 from vae_graph.cluster.config import Cluster
 from vae_graph.cluster.health import POLL_S, monitor, timeout_error, unreachable, wait_for
 from vae_graph.cluster.replica_graph import ReplicaOps, replica_graph
-from vae_graph.cluster.server import device_function, session_config, start_server
+from vae_graph.cluster.server import device_function, replica_session_config, start_server
 from vae_graph.runs.training_run import OnCheckpoint, TrainingRun
 from vae_graph.settings import Settings, SettingsError
 
@@ -24,12 +24,12 @@ RECOVERABLE_ERRORS = (*UNREACHABLE_HOST_ERRORS, tf.errors.FailedPreconditionErro
 def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
           on_checkpoint: OnCheckpoint = lambda prefix: None, n_towers: int = 1, histograms: bool = False, *,
           cluster: Cluster) -> tuple[str, dict[str, list]]:
-    """Train as one replica of a cluster; after a fault of another task, join again.
+    """Train as one replica of a cluster; reconnect after another task has failed and returned.
 
     Args:
         pixels, data_sha256, settings, on_checkpoint, histograms: as for `training.train`; `batch_size` is that of all
             replicas together.
-        folder: of the checkpoints; only the chief uses it.
+        folder: the folder of the checkpoints; only the chief uses it.
         n_towers: data-parallel splits of this replica's shard.
         cluster: the cluster, and which replica this is.
 
@@ -47,7 +47,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
     while True:
         run = TrainingRun(folder if cluster.is_chief else None, settings, data_sha256, pixels.shape, on_checkpoint,
                           histograms)
-        check_whole_epochs(run)
+        check_offset(run)
         server = server or start_server(cluster, training.session_config(n_towers))
         try:
             return train_session(run, pixels, settings, n_towers, cluster, server)
@@ -58,14 +58,14 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
             raise timeout_error(cluster, unreachable(cluster, [*cluster.addresses])) from None
 
 
-def check_whole_epochs(run: TrainingRun) -> None:
-    """Raise SettingsError if the steps of the checkpoint to restore are not whole epochs.
+def check_offset(run: TrainingRun) -> None:
+    """Raise SettingsError unless the epoch follows from the step counter alone, which is all that other replicas see.
 
-    The other replicas see the step counter only.
+    It does not in a run that was resumed from a checkpoint without a record, with another number of steps per epoch.
     """
     if run.checkpoint and run.position(run.step) != divmod(run.step, run.n_batches):
-        raise SettingsError(f"--batch_size: expected that of the run of {run.prefix}, whose {run.step} steps must be "
-                            "whole epochs; resume it in a single process")
+        raise SettingsError(f"--batch_size: expected that of the run of {run.prefix}, for its {run.step} steps to be "
+                            f"epochs of equal length, found {run.n_batches} steps per epoch; resume it in one process")
 
 
 def train_session(run: TrainingRun, pixels: np.ndarray, settings: Settings, n_towers: int, cluster: Cluster,
@@ -94,14 +94,14 @@ def train_session(run: TrainingRun, pixels: np.ndarray, settings: Settings, n_to
                     check_alive()
                     epoch = run.epoch
                     fed_epoch, batch = run.position(cluster.replica_step(first_step, local_step, run.step))
-                    rows = training.image_batches(len(pixels), settings, fed_epoch)[batch]
-                    images = pixels[rows[cluster.shard(settings.batch_size)]]
+                    batches = training.batch_indices(len(pixels), settings, fed_epoch)
+                    images = pixels[batches[batch, cluster.shard(settings.batch_size)]]
                     _, errors, next_step = session.run(
                         [step.train_op, step.errors, step.global_step],
                         feed_dict={graph.input_data: np.divide(images, 255, dtype=np.float32),
                                    graph.dropout_rate: settings.keep_prob})
                     local_step += 1
-                    run.add_steps([errors], int(next_step))
+                    run.after_steps([errors], int(next_step))
                     if run.epoch > epoch:
                         run.end_epoch(min(run.epoch, settings.num_epoch) - 1)
 
@@ -113,8 +113,8 @@ def replica_session(cluster: Cluster, server: tf.train.Server, ops: ReplicaOps,
                     initialize: Callable[[tf.Session], None]) -> Iterator[tf.Session]:
     """A session in which a replica trains.
 
-    `MonitoredTrainingSession` does the same, with one difference: after a fault it repeats a `run` by itself, on
-    variables restored from the last checkpoint, with images of a later step.
+    `MonitoredTrainingSession` does the same, but retries a failed `run` by itself, on variables restored from the
+    latest checkpoint, although the fed images belong to a later step.
 
     Args:
         cluster: the cluster, and which replica this is.
@@ -127,9 +127,10 @@ def replica_session(cluster: Cluster, server: tf.train.Server, ops: ReplicaOps,
     """
     wait_for(cluster, cluster.parameter_servers)
     if cluster.is_chief:
-        session = tf.Session(server.target, config=session_config(cluster))
+        session = tf.Session(server.target, config=replica_session_config(cluster))
     else:
-        session = ops.manager.wait_for_session(server.target, session_config(cluster), max_wait_secs=cluster.timeout)
+        session = ops.manager.wait_for_session(server.target, replica_session_config(cluster),
+                                               max_wait_secs=cluster.timeout)
     try:
         if cluster.is_chief:
             _start_chief(session, ops, initialize)

@@ -27,7 +27,7 @@ def start_server(cluster: Cluster, config: tf.ConfigProto) -> tf.train.Server:
                            f"found {cluster.addresses[cluster.task]}") from None
 
 
-def session_config(cluster: Cluster) -> tf.ConfigProto:
+def replica_session_config(cluster: Cluster) -> tf.ConfigProto:
     """A session connects to the parameter servers only: it does not depend on the other replicas."""
     return tf.ConfigProto(device_filters=["/job:ps", _device_name(cluster.task)],
                           operation_timeout_in_ms=round(1000 * cluster.timeout))
@@ -55,7 +55,7 @@ def serve(cluster: Cluster, config: tf.ConfigProto) -> list[signal.Signals]:
         ClusterError: a replica is unreachable.
     """
     server = start_server(cluster, config)
-    with (tf.Graph().as_default(), tf.Session(server.target, config=session_config(cluster)) as session,
+    with (tf.Graph().as_default(), tf.Session(server.target, config=replica_session_config(cluster)) as session,
           signals.deferred() as pending):
         finished_replica = finished_queue(cluster.task).dequeue()
         running = set(range(len(cluster.replicas)))

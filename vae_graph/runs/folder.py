@@ -13,7 +13,7 @@ from vae_graph.runs.record import RECORD_FILE
 
 MAX_TO_KEEP = 5      # checkpoints, the original's Saver's default
 # A checkpoint saved within an epoch has a folder of its own; the names sort by step.
-STOPPED_FOLDER, STOPPED_FOLDERS = "stopped-{step:010}", "stopped-*"
+STOPPED_FOLDER, STOPPED_GLOB = "stopped-{step:010}", "stopped-*"
 
 
 def prune(folder: Path, epochs: Iterable[int], step: int) -> None:
@@ -40,7 +40,7 @@ def prune(folder: Path, epochs: Iterable[int], step: int) -> None:
 
 def prune_stopped(folder: Path, step: int) -> None:
     """Remove the checkpoints of stops before `step`: the run has a later valid one."""
-    for place in folder.glob(STOPPED_FOLDERS):
+    for place in folder.glob(STOPPED_GLOB):
         if place.name < STOPPED_FOLDER.format(step=step):
             with contextlib.suppress(OSError), files.staging_dir(folder) as staging:
                 place.rename(staging / place.name)      # removed at once, not file by file
@@ -72,16 +72,16 @@ def save_stopped(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch
 
 
 def archive_run(folder: Path, paths: Iterable[Path] | None = None) -> Path | None:
-    """Move files into a new folder inside `folder`, where they conflict with no other run and nothing is lost.
+    """Move files into a new folder inside `folder`, so that they cannot conflict with a new run; nothing is deleted.
 
     Args:
-        folder: of the run.
+        folder: the run's.
         paths: the files and folders to move; all of the run's by default.
 
     Returns:
         The new folder, or None if there was nothing to move.
     """
-    patterns = ("parameter*.ckpt*", "checkpoint", RECORD_FILE, STOPPED_FOLDERS, EVENT_FILES)
+    patterns = ("parameter*.ckpt*", "checkpoint", RECORD_FILE, STOPPED_GLOB, EVENT_FILES)
     moved = [path for pattern in patterns for path in folder.glob(pattern)] if paths is None else [*paths]
     if not moved:
         return None

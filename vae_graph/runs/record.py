@@ -13,7 +13,7 @@ from vae_graph.settings import Settings
 from vae_graph.training_graph import ERROR_NAMES
 
 RECORD_FILE = "resume.json"      # beside the checkpoints
-# The file has these names for the parts of an unfinished epoch.
+# The keys in the file, by the fields' names: files of earlier versions have them.
 FILE_KEYS = {"epoch_sums": "unfinished", "n_epoch_steps": "n_unfinished"}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vae_graph import checkpoints
 from vae_graph.checkpoints import Checkpoint, CheckpointError
-from vae_graph.runs.folder import STOPPED_FOLDERS, archive_run
+from vae_graph.runs.folder import STOPPED_GLOB, archive_run
 from vae_graph.runs.record import RECORD_FILE, RunRecord, read_record
 from vae_graph.settings import Settings, SettingsError
 
@@ -52,7 +52,7 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], n_ba
 def latest_to_resume(folder: Path) -> tuple[Checkpoint | None, dict[str, CheckpointError]]:
     """The valid checkpoint with the most steps, of an epoch's end or a stop, and the errors of the invalid ones."""
     found = [checkpoints.latest_valid(place, checkpoints.training_shapes)
-             for place in (folder, *folder.glob(STOPPED_FOLDERS))]
+             for place in (folder, *folder.glob(STOPPED_GLOB))]
     valid = [checkpoint for checkpoint, _ in found if checkpoint]
     problems = {prefix: problem for _, some in found for prefix, problem in some.items()}
     return max(valid, key=lambda checkpoint: checkpoint.step, default=None), problems

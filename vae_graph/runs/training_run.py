@@ -26,7 +26,7 @@ class Diverged(ValueError):
 
 
 class Stopped(Exception):
-    """A signal stopped the run. A checkpoint of its last finished step has been saved."""
+    """A signal stopped the run. `prefix` is the checkpoint of its last finished step; empty where none is saved."""
 
     def __init__(self, number: signal.Signals, prefix: str = "") -> None:
         super().__init__(f"stopped by {number.name}" + (f"; all steps so far are saved in {prefix}" if prefix else ""))
@@ -38,7 +38,7 @@ class TrainingRun:
 
     Attributes:
         checkpoint: the one to restore; None for a new run.
-        prefix: of the latest checkpoint; empty before the first.
+        prefix: that of the latest checkpoint; empty before the first.
         step: gradient steps taken so far.
         n_batches: batches per epoch.
     """
@@ -48,10 +48,11 @@ class TrainingRun:
         """Load the run in `folder`, or begin a new one.
 
         Args:
-            folder: of the checkpoints. A run without one counts steps and handles signals, and writes nothing.
+            folder: the folder of the checkpoints. A run without one counts steps and handles signals, but writes
+                nothing.
             settings: see `Settings`.
             data_sha256: the digests that identify the data set.
-            shape: of the training images, (n, n_input).
+            shape: that of the training images, (n, n_input).
             on_checkpoint, histograms: see `training.train`.
 
         Raises:
@@ -64,6 +65,13 @@ class TrainingRun:
                                 f"found {settings.batch_size}")
         self._folder, self._settings, self._on_checkpoint = folder, settings, on_checkpoint
         self._with_histograms = histograms
+        self._histograms: tf.Tensor | tf.Operation
+        self._session: tf.Session        # this and the following are set by `recording`
+        self._saver: tf.train.Saver
+        self._pending: list[signal.Signals]
+        self._log: events.Log
+        self._progress: tf.keras.utils.Progbar
+        self._n_ended: int               # epochs
         self.n_batches = n_images // settings.batch_size
         self._record, self.checkpoint = (load_run(folder, settings, data_sha256, self.n_batches) if folder
                                          else (RunRecord(vars(settings).copy(), data_sha256), None))
@@ -95,12 +103,12 @@ class TrainingRun:
         return self._record.position(step, self.n_batches)
 
     def before_finalize(self) -> None:
-        """Before the graph is finalized: add the ops that the events need."""
-        self._histograms = events.histograms() if self._with_histograms else tf.no_op()
+        """Before the graph is finalized: add the op of the histograms, if they are wanted."""
+        self._histograms = events.histograms() if self._with_histograms else tf.no_op()      # which gives None
 
     @contextlib.contextmanager
     def recording(self, session: tf.Session, saver: tf.train.Saver) -> Iterator[None]:
-        """Around the loop: defer signals, write events, show progress.
+        """Around the loop: defer signals, write events, show progress; complete what a killed run left unfinished.
 
         Raises:
             Stopped: a signal was received after the last step.
@@ -109,7 +117,7 @@ class TrainingRun:
         with signals.deferred() as self._pending, events.open_log(self._folder, self._settings) as self._log:
             if self.checkpoint and self._folder:
                 print(resume_message(self.prefix, self.epoch, self._settings.num_epoch))
-                # Unfinished if the run was killed before it.
+                # A run may have been killed after saving the checkpoint and before the end of this.
                 run_folder.prune(self._folder, self.errors["epoch"], self.step)
                 self._on_checkpoint(self.prefix)
             self._progress = progress_bar(max(0, self.last_step - self.step) if self._folder else 0)
@@ -134,7 +142,7 @@ class TrainingRun:
                 self._session, self._saver, self._folder, self.epoch, self.step, self._record.as_json())
         raise Stopped(self._pending[0], self.prefix)
 
-    def add_steps(self, errors: Sequence[Sequence[float]], step: int | None = None) -> None:
+    def after_steps(self, errors: Sequence[Sequence[float]], step: int | None = None) -> None:
         """After each `Session.run`: count its steps and add their errors.
 
         Args:
@@ -177,7 +185,7 @@ class TrainingRun:
         self._log.add_checkpoint(self.step, pictures, self._session.run(self._histograms))
 
     def _check_finite(self, errors: Sequence[Sequence[float]], first_step: int) -> None:
-        """Stop at the first step whose errors are not finite: every later one is NaN."""
+        """Stop at the first step whose errors are not finite: later steps only propagate them."""
         if np.isfinite(errors).all():
             return
         number, term = np.argwhere(~np.isfinite(errors))[0]
