@@ -1,16 +1,15 @@
+"""Fixtures. They import what they need: the process of pytest-xdist that distributes the tests needs no TensorFlow."""
+
 import itertools
 import os
 import shutil
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is imported
-
 import pytest
-import tensorflow.compat.v1 as tf
 
-import run_mnist
-from tests.helpers import ORACLE_DIR, import_training_graph, tiny_png, write_small_idx
-from vae_graph import data, plot, training
-from vae_graph.runs import events
+# Before TensorFlow is imported: no messages, and one thread for each of the parallel test processes.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(pool, "1")
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +19,12 @@ def quick_graphs(monkeypatch):
     `test_oracle.py` and `test_training_graph.py` build the graph as the program does, `runs/test_events.py` checks
     TensorBoard's graph, and the tests that run the program in a new process do both.
     """
+    import tensorflow.compat.v1 as tf
+
+    from tests.helpers import import_training_graph
+    from vae_graph import training
+    from vae_graph.runs import events
+
     monkeypatch.setattr(training, "STEPS_PER_RUN", 1)
     monkeypatch.setattr(training, "training_graph", import_training_graph)
     monkeypatch.setattr(events, "schematic", lambda *args: tf.GraphDef())
@@ -28,6 +33,9 @@ def quick_graphs(monkeypatch):
 @pytest.fixture
 def without_drawing(monkeypatch):
     """Figures are made but not drawn: their files are of one pixel, each of another gray."""
+    from tests.helpers import tiny_png
+    from vae_graph import plot
+
     grays = itertools.count()
     monkeypatch.setattr(plot, "png", lambda figure: tiny_png(next(grays)))
 
@@ -35,24 +43,32 @@ def without_drawing(monkeypatch):
 @pytest.fixture
 def without_pictures(monkeypatch, without_drawing):
     """The pictures of each checkpoint are not even made: they take most of the time of a small run."""
+    import run_mnist
+
     monkeypatch.setattr(run_mnist, "draw_results", lambda *args: None)
 
 
 @pytest.fixture(scope="session")
 def digits():
     """A small data set: 220 training, 20 validation and 60 test images."""
+    from vae_graph import data
+
     return data.rendered_digits(seed=1, n_train=240, n_test=60)
 
 
 @pytest.fixture(scope="session")
 def idx_files(tmp_path_factory):
     """A folder with four small IDX files in MNIST's format that are not MNIST's."""
+    from tests.helpers import write_small_idx
+
     return write_small_idx(tmp_path_factory.mktemp("idx"))
 
 
 @pytest.fixture
 def folder(tmp_path):
     """TensorFlow 1.4.0's two checkpoints, of epochs 0 and 20."""
+    from tests.helpers import ORACLE_DIR
+
     return shutil.copytree(ORACLE_DIR, tmp_path / "checkpoints")
 
 
