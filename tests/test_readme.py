@@ -78,7 +78,7 @@ def test_the_comparison_matches_comparison_json():
 
 
 def test_the_speeds_match_bench_training_json():
-    found = json.loads((ROOT / "figures" / "bench_training.json").read_text())["ms a step, round by round"]
+    found = json.loads((ROOT / "figures" / "bench_training.json").read_text())["ms per step, round by round"]
     medians = [statistics.median(times) for times in found.values()]
     table = OF_BENCHMARKS.split("time relative to ours |")[1].split("\n\n")[0]
     shown = [(f"{median:.2f}", f"{median / medians[1]:.2f}") for median in medians]

@@ -77,8 +77,8 @@ def measured(n_workers: int, n_steps: int) -> dict[str, float]:
     times, traffic = zip(*mine.recv()[n_steps // 2:], strict=True)
     for process in processes:
         process.join()
-    return {"workers": n_workers, "ms a step": round(statistics.median(times), 2),
-            "MB a step and worker": round(statistics.mean(traffic) / 1e6 / n_workers, 2)}
+    return {"workers": n_workers, "ms per step": round(statistics.median(times), 2),
+            "MB per step and worker": round(statistics.mean(traffic) / 1e6 / n_workers, 2)}
 
 
 def modelled(ms_of_work: float, gigabits: float, n_workers: int) -> float:

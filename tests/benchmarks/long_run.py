@@ -45,11 +45,11 @@ def main() -> None:
                 seconds = [b - a for a, b in zip(ends[-tenth:], ends[-tenth + 1:], strict=False)]
                 rows.append({"epoch": epoch, "memory, MB": round(resident(), 1),
                              "files": sum(path.is_file() for path in Path(place, "run").rglob("*")),
-                             "ms an epoch": round(1000 * statistics.median(seconds), 2)})
+                             "ms per epoch": round(1000 * statistics.median(seconds), 2)})
                 print(rows[-1], file=sys.stderr)
 
         TrainingRun.end_epoch = end_epoch_and_measure
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
             status = run_mnist.main(["--dataset", "other", "--data_dir", str(data), "--num_epoch", str(flags.epochs),
                                      "--checkpoint_dir", f"{place}/run", "--figures_dir", f"{place}/run"])
         assert status == 0

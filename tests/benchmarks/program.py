@@ -108,7 +108,7 @@ def main() -> None:
             manifolds = seconds_of_manifolds(prefix)
         for name, value in {
                 "start to first step, s": start_to_first_step(),
-                f"{N_EPOCHS} epochs, tested and drawn, s": whole[0], "its peak memory, MB": whole[1],
+                f"{N_EPOCHS} epochs with evaluation and plots, s": whole[0], "its peak memory, MB": whole[1],
                 f"{N_EPOCHS} epochs alone, s": ours[0], "their peak memory, MB": ours[1],
                 f"port: {N_EPOCHS} epochs alone, s": theirs[0], "port: their peak memory, MB": theirs[1],
                 "manifold, s": manifolds[0], "original's manifold of 400 decoders, s": manifolds[1]}.items():

@@ -213,7 +213,7 @@ def run_contestant(name: str, threads: int, batch_size: int, n_hidden: int, n_st
     random = np.random.default_rng(0).random((n_steps * batch_size, 784), dtype=np.float32)
     pixels = (256 * random ** 6).astype(np.uint8)        # mostly dark, as digits are
     laps: list[float] = []
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
         CONTESTANTS[name](pixels, batch_size, n_hidden, 4, lambda: laps.append(time.perf_counter()))
     print(json.dumps([1000 * (b - a) / n_steps for a, b in itertools.pairwise(laps)]))
 
@@ -257,7 +257,7 @@ def race(rounds: int) -> dict[str, object]:
     print("| | ms per step | time relative to ours |\n|---|---|---|")
     for name, median in medians.items():
         print(f"| {name} | {median:.2f} | {median / medians['ours']:.2f} |")
-    return {"ms a step, round by round": times}
+    return {"ms per step, round by round": times}
 
 
 def work(picture: Path) -> dict[str, object]:
@@ -272,7 +272,7 @@ def work(picture: Path) -> dict[str, object]:
             costs[name].append({"size": size, "1 thread": one, "2 threads": two})
             print(f"| {shape['batch_size']} | {shape['n_hidden']} | {one:.2f} | {two:.2f} |", flush=True)
     draw_work(costs, picture)
-    return {"ms a step of ours": costs}
+    return {"ms per step of ours": costs}
 
 
 def draw_work(costs: dict[str, list[dict[str, float]]], picture: Path) -> None:

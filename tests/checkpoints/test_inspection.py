@@ -78,9 +78,9 @@ def test_nan_and_infinity_are_counted(tmp_path):
     values["encoder_z/b3"] = np.array([np.nan, np.inf, -np.inf, 1], np.float32)
     values["beta1_power"] = np.float32(np.inf)
     found = inspection.inspect(write_checkpoint(tmp_path / "x", values))
-    spoiled = {variable.name: (variable.norm, variable.n_nan, variable.n_inf)
+    non_finite = {variable.name: (variable.norm, variable.n_nan, variable.n_inf)
                for variable in found.variables if variable.norm is None}
-    assert spoiled == {"beta1_power": (None, 0, 1), "encoder_z/b3": (None, 1, 2)}
+    assert non_finite == {"beta1_power": (None, 0, 1), "encoder_z/b3": (None, 1, 2)}
 
 
 @pytest.mark.parametrize("counter", [np.ones(3, np.int32), np.float32(1.5)])

@@ -6,14 +6,14 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 import tensorflow as tf
 
-import run_mnist
 from vae_graph.checkpoints import CheckpointError
 from vae_graph.checkpoints.export import ExportError
 from vae_graph.checkpoints.files import FolderInUse
-from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN, program_name
+from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN, TRAIN_IN_CLUSTER, program_name
 from vae_graph.cluster import config
 from vae_graph.cluster.config import ClusterError
 from vae_graph.data import DataError
@@ -56,6 +56,11 @@ def execute(flags: argparse.Namespace) -> int:
 def run_command(flags: argparse.Namespace) -> str:
     """The text that a command prints at its end."""
     if flags.command == TRAIN and (cluster := config.from_environment(flags.cluster_timeout, flags.sync_replicas)):
-        return run_mnist.train_in_cluster(flags, cluster)
-    module, _, function = COMMANDS[flags.command].function.partition(":")
-    return getattr(importlib.import_module(module), function)(flags)
+        return load_function(TRAIN_IN_CLUSTER)(flags, cluster)
+    return load_function(COMMANDS[flags.command].function)(flags)
+
+
+def load_function(name: str) -> Callable[..., str]:
+    """The function `module:name`."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -13,6 +13,7 @@ from vae_graph.settings import Settings
 Group = argparse._ActionsContainer      # the common interface of a parser and a group of flags
 TRAIN = "train"      # the command's name where none is given
 SWEEP = "sweep"
+TRAIN_IN_CLUSTER = "run_mnist:train_in_cluster"      # in place of the function of `TRAIN`
 CONSOLE_SCRIPT = "vae-graph"
 
 
