@@ -20,13 +20,17 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def mirror(folder):
-    """A web server on this machine for the files of `folder`."""
-    with http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder))) as server:
+def serve(handler):
+    """A web server on this machine."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+def mirror(folder):
+    """A web server on this machine for the files of `folder`."""
+    return serve(functools.partial(QuietHandler, directory=str(folder)))
 
 
 @pytest.fixture
@@ -113,15 +117,53 @@ class TestDownload:
 
         released = threading.Event()
         monkeypatch.setattr(download, "STALL_TIMEOUT", 0.3)
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling) as server:
-            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-            start = time.monotonic()
+        start = time.monotonic()
+        with serve(Stalling) as stalled:
             with pytest.raises(data.MnistUnavailable, match=r"no answer for 0\.3 s"):
-                data.mnist(tmp_path / "data", mirrors=[f"http://127.0.0.1:{server.server_port}/"])
+                data.mnist(tmp_path / "data", mirrors=[stalled])
             assert time.monotonic() - start < 5
             released.set()
-            server.shutdown()
-        assert socket.getdefaulttimeout() is None
+
+    def test_a_mirror_that_trickles_times_out(self, small_mnist, tmp_path, monkeypatch):
+        """No wait for the next byte is long, but the file is not complete in time."""
+        class Trickling(QuietHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(100):
+                        self.wfile.write(b"x")
+                        time.sleep(0.05)
+
+        monkeypatch.setattr(download, "FILE_TIMEOUT", 0.3)
+        with serve(Trickling) as slow, pytest.raises(data.MnistUnavailable, match=r"not complete after 0\.3 s"):
+            data.mnist(tmp_path / "data", mirrors=[slow])
+
+    def test_a_file_that_is_too_large_is_refused(self, small_mnist, tmp_path, monkeypatch):
+        monkeypatch.setattr(download, "MAX_SIZE", 1000)
+        with mirror(small_mnist) as large, pytest.raises(data.MnistUnavailable, match="more than 1000 bytes"):
+            data.mnist(tmp_path / "data", mirrors=[large])
+        assert list((tmp_path / "data").iterdir()) == []
+
+    def test_a_truncated_file_is_refused(self, small_mnist, tmp_path):
+        class Truncating(QuietHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.wfile.write(bytes(900))
+
+        with serve(Truncating) as bad, pytest.raises(data.MnistUnavailable, match="100 bytes missing at the end"):
+            data.mnist(tmp_path / "data", mirrors=[bad])
+
+    def test_progress_is_shown_on_a_terminal(self, small_mnist, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        with mirror(small_mnist) as good:
+            data.mnist(tmp_path / "data", mirrors=[good])
+        output = capsys.readouterr().out
+        for file in data.FILES:
+            assert f"\r\x1b[K{file.name}: 0.0 MB" in output
+        assert output.endswith("\r\x1b[K")
 
     def test_failing_mirrors_time_out_within_15_seconds(self):
         assert download.ANSWER_TIMEOUT + download.STALL_TIMEOUT <= 15

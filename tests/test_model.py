@@ -1,7 +1,9 @@
 """The graph is the original's: its formulas, its names, its sharing of weights."""
 
+import pydoc
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -223,3 +225,17 @@ def test_in_a_callers_process(script):
 
 def test_package_exports_the_three_builders():
     assert vae_graph.__all__ == ["Bernoulli_decoder", "Variational_autoencoder", "gaussian_encoder"]
+    assert {*vae_graph.__all__} <= {*dir(vae_graph)}
+    assert vae_graph.gaussian_encoder is model.gaussian_encoder
+    with pytest.raises(AttributeError, match="module 'vae_graph' has no attribute 'gaussian_decoder'"):
+        vae_graph.gaussian_decoder  # noqa: B018
+
+
+def test_help_is_a_map_of_the_package():
+    """It names every module and package there is."""
+    text = pydoc.plain(pydoc.render_doc(vae_graph))
+    for path in Path(vae_graph.__file__).parent.iterdir():
+        if path.suffix == ".py" or (path / "__init__.py").exists():
+            assert path.stem == "__init__" or f"    {path.stem}" in text or f", {path.stem}" in text, path.stem
+    for name in vae_graph.__all__:
+        assert f"{name}(" in text

@@ -1,9 +1,12 @@
 """Flags: their help, and one line for each wrong one."""
 
 
+import subprocess
+import sys
+
 import pytest
 
-from tests.helpers import one_line_error
+from tests.helpers import ROOT, one_line_error
 from vae_graph.cli.flags import COMMANDS, parse_flags
 
 WHOLE_NUMBERS = ("n_hidden_encoder", "n_z", "n_hidden_decoder", "num_epoch", "batch_size", "decay_step",
@@ -87,3 +90,22 @@ def test_help_names_the_commands(capsys):
                 parse_flags([name, "--help"])
             assert exit.value.code == 0
             assert capsys.readouterr().out.startswith(f"usage: run_mnist.py {name} ")
+
+
+@pytest.mark.parametrize(("arguments", "status"), [
+    (["--help"], 0), *(([name, "--help"], 0) for name in COMMANDS if name != "train"), (["--n_zz", "3"], 2),
+    (["inspect"], 2), (["--n_z", "0"], 2)])
+def test_help_and_wrong_flags_need_no_tensorflow(arguments, status):
+    script = (f"import runpy, sys; sys.modules['tensorflow'] = None; sys.argv = ['run_mnist.py', *{arguments}]; "
+              "runpy.run_path('run_mnist.py', run_name='__main__')")
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (status, 1 if status else 0)
+
+
+@pytest.mark.parametrize(("script", "name"), [("/usr/bin/vae-graph", "vae-graph"), ("vae-graph.exe", "vae-graph"),
+                                              ("run_mnist.py", "run_mnist.py"), ("", "run_mnist.py")])
+def test_the_program_is_named_as_it_was_started(monkeypatch, capsys, script, name):
+    monkeypatch.setattr(sys, "argv", [script])
+    with pytest.raises(SystemExit):
+        parse_flags(["--help"])
+    assert capsys.readouterr().out.startswith(f"usage: {name} [flags]\n       {name} COMMAND [flags]\n")
