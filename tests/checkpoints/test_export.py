@@ -1,6 +1,7 @@
 """Exports work without this package, and the arrays without TensorFlow."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,29 @@ def test_an_unwritable_folder(tmp_path):
         export.saved_model(PREFIX, tmp_path / "file" / "model")
     with pytest.raises(export.ExportError, match=r"weights.npz: expected a writable file"):
         export.npz(PREFIX, tmp_path / "file" / "weights.npz")
-    with pytest.raises(export.ExportError, match="expected a writable file"):
+    with pytest.raises(export.ExportError, match="expected a new file or an earlier export, found a folder"):
         export.npz(PREFIX, Path(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path):
+    path = tmp_path / "weights.npz"
+    export.npz(PREFIX, path)
+    before = path.read_bytes()
+    export.npz(PREFIX.replace("20", "0"), path)
+    assert path.read_bytes() != before
+
+    shutil.copytree(ORACLE_DIR, tmp_path / "old")
+    np.savez(tmp_path / "old" / "mine.npz", mine=np.zeros(2))
+    (tmp_path / "old" / "empty").touch()
+    for file in (tmp_path / "old").iterdir():
+        content = file.read_bytes()
+        with pytest.raises(export.ExportError, match=r"expected a new file or an earlier export, found another file$"):
+            export.npz(PREFIX, file)
+        assert file.read_bytes() == content
+
+
+def test_names_as_long_as_the_file_system_allows(tmp_path):
+    export.saved_model(PREFIX, tmp_path / ("m" * 255))
+    export.npz(PREFIX, tmp_path / ("w" * 255))
+    assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["m", "w"]

@@ -1,8 +1,9 @@
 """Exports of a trained model: a SavedModel for plain TensorFlow 2, NumPy arrays for use without TensorFlow."""
 
+import contextlib
 import io
 import os
-import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,17 @@ def saved_model(prefix: str, folder: Path) -> None:
     folder = Path(os.path.abspath(folder))
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ExportError(f"{folder}: expected a new or empty folder, found files there")
-    staging = folder.with_name(f".{folder.name}-{os.getpid()}")
     try:
-        staging.mkdir(parents=True)
-        _write_saved_model(prefix, sizes, staging)
-        if folder.exists():
-            folder.rmdir()           # Windows cannot rename to an existing name
-        staging.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with files.staging_dir(folder.parent) as staging:
+            written = staging / "saved_model"
+            _write_saved_model(prefix, sizes, written)
+            if folder.exists():
+                folder.rmdir()           # Windows cannot rename to an existing name
+            written.rename(folder)
     except (OSError, tf.errors.OpError) as error:
         raise ExportError(f"{folder}: expected a writable folder, found: {checkpoints.first_line(error)}"
                           ) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def npz(prefix: str, path: Path) -> None:
@@ -58,12 +58,15 @@ def npz(prefix: str, path: Path) -> None:
 
     Args:
         prefix: the checkpoint.
-        path: the file; it is written atomically and replaces an earlier one.
+        path: the file; it is written atomically and replaces an earlier export, but nothing else.
 
     Raises:
         CheckpointError: the checkpoint is invalid, not of this network, or has NaN or infinity in it.
-        ExportError: the file cannot be written.
+        ExportError: the file cannot be written, or is there and not an earlier export.
     """
+    if path.exists() and not _is_export(path):
+        found = "a folder" if path.is_dir() else "another file"
+        raise ExportError(f"{path}: expected a new file or an earlier export, found {found}")
     network: dict[str, Any] = checkpoints.read_network(prefix)[1]
     content = io.BytesIO()
     np.savez(content, **network)
@@ -72,6 +75,16 @@ def npz(prefix: str, path: Path) -> None:
         files.write_atomic(path, content.getvalue())
     except OSError as error:
         raise ExportError(f"{path}: expected a writable file, found: {error}") from None
+
+
+def _is_export(path: Path) -> bool:
+    """Whether a file has the arrays that `npz` writes."""
+    names = checkpoints.model_shapes(checkpoints.LayerSizes(1, 1, 1, 1)).keys()
+    try:
+        with np.load(path) if path.is_file() else contextlib.nullcontext({}) as arrays:
+            return isinstance(arrays, np.lib.npyio.NpzFile) and set(arrays) == set(names)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return False
 
 
 def _write_saved_model(prefix: str, sizes: checkpoints.LayerSizes, folder: Path) -> None:

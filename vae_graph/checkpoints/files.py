@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; the error has the file's name.
     """
-    temporary = path.with_name(f"{STAGING}{os.getpid()}-{path.name}")
+    # Without the file's name, which may be as long as the file system allows.
+    temporary = path.with_name(f"{STAGING}{os.getpid()}-{threading.get_ident()}")
     try:
         temporary.write_bytes(content)
         commit(temporary, path)
