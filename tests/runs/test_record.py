@@ -1,12 +1,13 @@
 """The record of a run, `resume.json`: whatever the bytes, a valid record or one line."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers import assert_one_line, damaged, many
+from tests.helpers import assert_one_line, damaged, many, posix_only
 from vae_graph import checkpoints
 from vae_graph.runs import record
 from vae_graph.settings import Settings
@@ -51,6 +52,39 @@ class TestRecords:
         content = json.loads(RUN.as_json()) | {"unfinished": [0.0, float("nan"), 0.0]}
         (tmp_path / "resume.json").write_text(json.dumps(content))
         with pytest.raises(checkpoints.CheckpointError):
+            record.read_record(tmp_path / "resume.json", like=RUN)
+
+    @pytest.mark.parametrize(("name", "value"), [
+        *(("first_step", value) for value in (0.5, -7, 10**18, True, None, "0", [0])),
+        *(("first_epoch", value) for value in (0.5, -1, 10**400, None)),
+        *(("n_unfinished", value) for value in ("x", None, [1], -5, 1.0)),
+        *(("unfinished", value) for value in (None, 3, [0.0, 0.0], [1.0, 2.0, 3.0], [1e308, 0, 0], ["1", "2", "3"])),
+        *(("errors", {"epoch": epochs, "Recon_error": column, "Regularization_error": column, "ELBO": elbo})
+          for epochs, column, elbo in (
+              ([0, 1], [1.0, 1.0], ["2", "x"]), (0, 1.0, 2.0), ([[0]], [[1.0]], [[2.0]]), ([-1], [1.0], [2.0]),
+              ([0, 0], [1.0, 1.0], [2.0, 2.0]), ([10**18], [1.0], [2.0]), ([0], [1.0], [2.0, 2.0]), ([0], [1.0], [3.0]),
+              ([1, 0], [1.0, 1.0], [2.0, 2.0]), ([0], [None], [None]), ([0], [1e308], [1e308]))),
+        ("settings", []), ("data", "x"), ("errors", [])])
+    def test_impossible_values_are_refused(self, tmp_path, name, value):
+        path = tmp_path / "resume.json"
+        path.write_text(json.dumps(json.loads(RUN.as_json()) | {name: value}))
+        with pytest.raises(checkpoints.CheckpointError) as error:
+            record.read_record(path, like=RUN)
+        assert_one_line(error.value, f"{path}: expected a record written by this program, found ")
+
+    def test_errors_of_epochs_are_read(self, tmp_path):
+        run = record.RunRecord(RUN.settings, RUN.data, first_epoch=3, first_step=40)
+        for epoch in (3, 4):
+            run.add([(1.0, 2.0, 3.0)] * 2)
+            run.end_epoch(epoch)
+        run.add([(1.5, 2.0, 3.5)])
+        (tmp_path / "resume.json").write_bytes(run.as_json())
+        assert record.read_record(tmp_path / "resume.json", like=RUN) == run
+
+    @posix_only
+    def test_a_pipe_is_not_opened(self, tmp_path):
+        os.mkfifo(tmp_path / "resume.json")
+        with pytest.raises(checkpoints.CheckpointError, match="no regular file"):
             record.read_record(tmp_path / "resume.json", like=RUN)
 
     def test_nested_too_deep(self, tmp_path):

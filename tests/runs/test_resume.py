@@ -1,6 +1,7 @@
 """Resuming: from the latest valid checkpoint, and only as the same run."""
 
 import dataclasses
+import json
 import shutil
 
 import pytest
@@ -145,6 +146,16 @@ def test_resumes_from_the_originals_checkpoint(digits, tmp_path):
 def test_an_invalid_record_is_named(digits, run_folder, content):
     (run_folder / "resume.json").write_text(content, encoding="latin-1")
     expected = r"resume\.json: expected a record written by this program"
+    with pytest.raises(checkpoints.CheckpointError, match=expected):
+        train(digits, run_folder)
+
+
+@pytest.mark.parametrize(("name", "value"), [("first_step", 13), ("n_unfinished", 1)])
+def test_a_record_of_other_steps_is_refused(digits, run_folder, name, value):
+    """The checkpoint beside it is that of step 12, at the end of an epoch."""
+    record = json.loads((run_folder / "resume.json").read_text()) | {name: value, "unfinished": [0.0] * 3}
+    (run_folder / "resume.json").write_text(json.dumps(record))
+    expected = rf"parameter2\.ckpt and its 12 steps, found .*{name} {value}"
     with pytest.raises(checkpoints.CheckpointError, match=expected):
         train(digits, run_folder)
 

@@ -1,6 +1,7 @@
 """The record of a run, `resume.json`: what resuming needs and the 39 variables of a checkpoint do not hold."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -61,21 +62,55 @@ def read_record(path: Path, like: RunRecord) -> RunRecord | None:
         CheckpointError: the file is not a record.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("no regular file")
         content = json.loads(path.read_bytes())
         parts = {name: content.pop(key) for name, key in FILE_KEYS.items() if key in content}
         record = RunRecord(**content, **parts)
-        keys = [(some.settings.keys(), some.data.keys(), some.errors.keys()) for some in (record, like)]
-        numbers = [*np.array([*record.errors.values()], float).flat, *record.epoch_sums, record.first_epoch,
-                   record.first_step]
-        if keys[0] == keys[1] and len(record.epoch_sums) == len(ERROR_NAMES) and np.isfinite(numbers).all():
-            return record
-        found = "other keys or values in it"
+        if invalid := invalid_part(record, like):
+            raise ValueError(f"other values in {FILE_KEYS.get(invalid, invalid)}")
+        return record
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        found = repr(error)
-    raise CheckpointError(f"{path}: expected a record written by this program, found {found}; remove the file to "
-                          "resume without the errors of earlier epochs")
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise CheckpointError(f"{path}: expected a record written by this program, found {error!r}; remove the file to "
+                              "resume without the errors of earlier epochs") from None
+
+
+def invalid_part(record: RunRecord, like: RunRecord) -> str | None:
+    """The name of the first part of a record that this program cannot have written; None if there is none."""
+    if record.settings.keys() != like.settings.keys():
+        return "settings"
+    if record.data.keys() != like.data.keys():
+        return "data"
+    for name in ("first_epoch", "first_step", "n_epoch_steps"):
+        if not _is_count(getattr(record, name)):
+            return name
+    if record.errors.keys() != like.errors.keys() or not all(isinstance(some, list) for some in record.errors.values()):
+        return "errors"
+    epochs, *columns = record.errors.values()
+    increasing = all(a < b for a, b in itertools.pairwise([record.first_epoch - 1, *epochs]))
+    if not all(map(_is_count, epochs)) or not increasing or not _are_errors(columns, len(epochs)):
+        return "errors"
+    sums = record.epoch_sums
+    if not isinstance(sums, list) or not _are_errors([[total] for total in sums], 1) or (
+            any(sums) and record.n_epoch_steps == 0):
+        return "epoch_sums"
+    return None
+
+
+def _is_count(value: object) -> bool:
+    """Whether a value is an int that a step counter can hold."""
+    return type(value) is int and 0 <= value < 2**31
+
+
+def _are_errors(columns: Sequence[Sequence[float]], length: int) -> bool:
+    """Whether three columns have the length, and finite numbers of which the third is the sum of the others."""
+    values = np.array(columns, float)
+    if values.shape != (len(ERROR_NAMES), length) or not np.isfinite(values).all():
+        return False
+    with np.errstate(over="ignore"):
+        return np.allclose(values[0] + values[1], values[2], rtol=1e-3, atol=1e-3)
 
 
 def trained_on(prefix: str, data_sha256: dict[str, str]) -> bool | None:

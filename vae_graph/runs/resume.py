@@ -30,7 +30,13 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], n_ba
             check_data(folder, saved.data, record.data)
             check_settings(folder, saved.settings, record.settings)
             record = dataclasses.replace(saved, settings=record.settings)
-            epoch, _ = record.position(checkpoint.step, n_batches)
+            epoch, batch = record.position(checkpoint.step, n_batches)
+            # An asynchronous replica takes only some of the steps of an epoch.
+            if record.first_step > checkpoint.step or record.n_epoch_steps > batch:
+                raise CheckpointError(
+                    f"{Path(checkpoint.prefix).parent / RECORD_FILE}: expected the record of {checkpoint.prefix} and "
+                    f"its {checkpoint.step} steps, found first_step {record.first_step} and n_unfinished "
+                    f"{record.n_epoch_steps}; remove the file to resume without the errors of earlier epochs")
             n_done = sum(done < epoch for done in record.errors["epoch"])
             record.errors = {name: column[:n_done] for name, column in record.errors.items()}
         else:
