@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import time
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers import assert_one_line, damaged, many, write_idx
+from tests.helpers import assert_one_line, damaged, many, posix_only, write_idx
 from vae_graph import data
 
 
@@ -51,6 +52,12 @@ class TestReadIdx:
         write_idx(tmp_path / "images.gz", np.zeros((3, 32, 32), np.uint8))
         with pytest.raises(data.DataError, match=r"expected items of shape \(28, 28\), found \(32, 32\)"):
             data.read_idx(tmp_path / "images.gz", (28, 28))
+
+    @posix_only
+    def test_a_pipe_is_not_opened(self, tmp_path):
+        os.mkfifo(tmp_path / "labels.gz")
+        with pytest.raises(data.DataError, match="found no regular file"):
+            data.read_idx(tmp_path / "labels.gz", ())
 
     def test_refuses_a_folder_and_a_missing_file(self, tmp_path):
         with pytest.raises(data.DataError, match=r"found Is a directory|found Permission denied"):

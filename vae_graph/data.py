@@ -168,6 +168,8 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
         DataError: no such file, not gzip, truncated, or not the expected IDX file.
     """
     item_size = int(np.prod(item_shape))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError(f"{path}: expected a gzipped IDX file, found no regular file")
     try:
         with gzip.open(path) as file:
             header, count = _read_header(path, file, item_shape)

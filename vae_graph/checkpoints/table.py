@@ -21,6 +21,7 @@ from tensorflow.core.util import saved_tensor_slice_pb2
 FOOTER_SIZE, MAGIC = 48, 0xDB4775248B80FB57
 # Since keys share prefixes, a small file can have very long ones.
 MAX_KEY_SIZE, MAX_KEYS_SIZE = 1_000, 10_000_000
+MAX_FILE_SIZE = 2**31            # of an index, or of a single file of TensorFlow 0.x
 MAX_DIMENSIONS, MAX_ELEMENTS = 254, 2**62        # TensorFlow's
 
 
@@ -38,21 +39,32 @@ def validate(prefix: str) -> None:
     n_elements = 0
     if os.path.exists(f"{prefix}.index"):
         files = [path for path in Path(prefix).parent.iterdir() if path.name.startswith(f"{Path(prefix).name}.data-")]
-        for number, (_, value) in enumerate(_entries(Path(f"{prefix}.index").read_bytes())):
+        for number, (_, value) in enumerate(_entries(_read(Path(f"{prefix}.index")))):
             if number > 0:               # the first is the header
                 entry = _parse(tensor_bundle_pb2.BundleEntryProto, value)
                 n_elements += _size(entry.dtype, entry.shape)
     else:
         files = [Path(prefix)]
-        for key, value in _entries(Path(prefix).read_bytes()):
+        for key, value in _entries(_read(Path(prefix))):
             if not key:
                 for entry in _parse(saved_tensor_slice_pb2.SavedTensorSlices, value).meta.tensor:
                     n_elements += _size(entry.type, entry.shape)
 
     # An element of any type takes at least one byte.
+    if special := [path for path in files if not path.is_file()]:
+        raise InvalidTable(f"{special[0].name}, which is no regular file")
     n_bytes = sum(path.stat().st_size for path in files)
     if n_elements > n_bytes:
         raise InvalidTable(f"{n_elements} elements in {n_bytes} bytes")
+
+
+def _read(path: Path) -> bytes:
+    """The content of a regular file: a pipe or a device would block, or never end."""
+    if not path.is_file():
+        raise InvalidTable(f"{path.name}, which is no regular file" if path.exists() else f"no file {path.name}")
+    if path.stat().st_size > MAX_FILE_SIZE:
+        raise InvalidTable(f"{path.name} of {path.stat().st_size} bytes")
+    return path.read_bytes()
 
 
 def _size(dtype: int, shape: Any) -> int:
