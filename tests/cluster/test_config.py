@@ -35,6 +35,12 @@ class TestFromEnvironment:
         assert cluster.replicas == [Task("chief", 0), Task("worker", 0)]
         assert (cluster.replica, cluster.is_chief, cluster.parameter_servers) == (1, False, [PS])
 
+    @pytest.mark.parametrize("host", ["a", "10.0.0.1", "my-job-worker-0.ns.svc.cluster.local", "[::1]", "my_host"])
+    def test_hosts_of_all_kinds(self, monkeypatch, host):
+        monkeypatch.setenv("TF_CONFIG", json.dumps(
+            {"cluster": {"ps": [f"{host}:1"], "worker": ["c:2"]}, "task": {"type": "worker", "index": "0"}}))
+        assert config.from_environment(60, True).addresses[PS] == f"{host}:1"
+
     @pytest.mark.parametrize("text", ["", " ", "{}x", json.dumps({
         "cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 0}})])
     def test_a_single_task_is_no_cluster(self, monkeypatch, text):
@@ -61,7 +67,10 @@ class TestFromEnvironment:
         (GOOD | {"cluster": GOOD["cluster"] | {"worker": []}}, "a list of addresses for \"worker\", found '[]'"),
         (GOOD | {"cluster": GOOD["cluster"] | {"chief": ["a:4", "a:5"]}}, 'expected one address for "chief"'),
         *((GOOD | {"cluster": GOOD["cluster"] | {"worker": [host]}}, 'expected addresses host:port for "worker"')
-          for host in ("c", ":3", "c:", "c:x", "c:0", "c:65536", "c:-1", "c:٣", 3, None)),
+          for host in ("c", ":3", "c:", "c:x", "c:0", "c:65536", "c:-1", "c:٣", 3, None, "a b:3", "c..d:3", "c:3\n",
+                       f"{'c' * 300}:3", "-c:3")),
+        *((GOOD | {"task": {"type": "worker", "index": index}}, "expected a task of the cluster")
+          for index in (0.0, 0.9, True, False, float("inf"), -1, "-0", "1.0", None)),
         ({"cluster": {"worker": ["a:1", "b:2"]}, "task": GOOD["task"]}, 'expected at least one "ps" and one'),
         ({"cluster": {"ps": ["a:1", "b:2"]}, "task": {"type": "ps", "index": 0}}, 'expected at least one "ps" and one'),
     ])

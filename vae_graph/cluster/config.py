@@ -1,11 +1,14 @@
 """The cluster and this process's task in it, from `TF_CONFIG`."""
 
-import contextlib
 import json
 import os
+import re
 from dataclasses import dataclass
 
 ROLES = ("chief", "worker", "ps")
+# A host name, whose labels have at most 63 characters, or an IPv6 address in brackets; the port.
+LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+ADDRESS = re.compile(rf"({LABEL}(\.{LABEL})*\.?|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{{1,5}})")
 
 
 class ClusterError(ValueError):
@@ -105,8 +108,8 @@ def _addresses(cluster: dict) -> dict[Task, str]:
         if not isinstance(hosts, list) or not hosts or (role == "chief" and len(hosts) > 1):
             raise _invalid(f'{"one address" if role == "chief" else "a list of addresses"} for "{role}"', hosts)
         for index, host in enumerate(hosts):
-            name, colon, port = host.rpartition(":") if isinstance(host, str) else ("", "", "")
-            if not (name and colon and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+            match = ADDRESS.fullmatch(host) if isinstance(host, str) else None
+            if not match or not 0 < int(match["port"]) < 65536:
                 raise _invalid(f'addresses host:port for "{role}"', host)
             if host in addresses.values():
                 raise _invalid("a different address for each task", f"{host} twice")
@@ -117,7 +120,8 @@ def _addresses(cluster: dict) -> dict[Task, str]:
 def _task(task: object, addresses: dict[Task, str]) -> Task:
     if not isinstance(task, dict) or not {"type", "index"} <= task.keys():
         raise _invalid('a "task" with "type" and "index"', task)
-    with contextlib.suppress(ValueError, TypeError):
+    # An index may be a number or, as some launchers write it, a string of digits.
+    if isinstance(task["type"], str) and type(task["index"]) in (int, str) and str(task["index"]).isdecimal():
         found = Task(task["type"], int(task["index"]))
         if found in addresses:
             return found
