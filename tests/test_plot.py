@@ -134,3 +134,8 @@ def test_an_animation_goes_forward_and_back(n, order):
     for place, number in enumerate(order):
         animation.seek(place)
         assert np.abs(np.array(animation.convert("L"), int) - int(255 * frames[number, 0])).max() <= 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_lacks_are_no_warning():
+    plot.png(plot.canvas(IMAGES, "数字 (not MNIST)"))

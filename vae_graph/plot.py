@@ -6,6 +6,7 @@ Figures are made without pyplot, which has global state and may need a display.
 import io
 import math
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -176,7 +177,10 @@ def schematic(n_input: int, n_hidden_encoder: int, n_z: int, n_hidden_decoder: i
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file, 100 pixels per inch; deterministic."""
     content = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(content)
+    with warnings.catch_warnings():
+        # A data set's name may have letters that the font lacks; they are drawn as boxes.
+        warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from")
+        FigureCanvasAgg(figure).print_png(content)
     return content.getvalue()
 
 

@@ -1,7 +1,10 @@
 """The commands of `run_mnist.py` that take a checkpoint: their output, their files, their errors."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 import run_mnist
-from tests.helpers import ORACLE_DIR, SMALL, one_line_error, write_checkpoint
+from tests.helpers import ORACLE_DIR, ROOT, SMALL, command, one_line_error, posix_only, write_checkpoint
 from vae_graph import checkpoints, data, evaluation, plot, training
 from vae_graph.checkpoints import comparison, inspection
 from vae_graph.settings import Settings
@@ -348,3 +351,36 @@ def test_samples_of_a_network_not_trained_on_mnist_say_so(old, capsys, monkeypat
     for checkpoint in ("other", "mnist", "old"):
         run(capsys, "sample", checkpoint, "--n", "4")
     assert titles == ["from a network not trained on MNIST", "", ""]
+
+
+@posix_only
+def test_a_closed_pipe_ends_a_command_quietly(old, monkeypatch, capsys):
+    """As in `inspect CHECKPOINT | head -2`."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with open(write_end, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert run_mnist.main(["inspect", str(old)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@posix_only
+def test_closed_standard_streams(old):
+    program = f"exec {sys.executable} {ROOT / 'run_mnist.py'}"
+    done = subprocess.run(f"{program} evaluate old --dataset other --draws 1 >&- 2>&-", shell=True,
+                          env=command()["env"])
+    assert done.returncode == 0
+
+
+def test_control_characters_in_a_name_are_escaped(in_tmp, capsys):
+    assert run_mnist.main(["inspect", "a\nb\x1b[31m\udcff"]) == 2
+    assert one_line_error(capsys).startswith(r"a\nb\x1b[31m\udcff: expected a checkpoint's prefix, ")
+
+
+@posix_only
+@pytest.mark.parametrize("name", ["parameter20.ckpt.index", "parameter20.ckpt.data-00000-of-00001"])
+@pytest.mark.parametrize("command", [*USING, "inspect"])
+def test_a_pipe_is_not_opened(old, capsys, command, name):
+    (old / name).unlink()
+    os.mkfifo(old / name)
+    assert "expected " in refused(capsys, command, old / "parameter20.ckpt")

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.helpers import ROOT, one_line_error
-from vae_graph.cli.flags import COMMANDS, parse_flags
+from tests.helpers import ROOT, one_line_error, posix_only
+from vae_graph.cli.flags import COMMANDS, drop_flag, parse_flags
 
 WHOLE_NUMBERS = ("n_hidden_encoder", "n_z", "n_hidden_decoder", "num_epoch", "batch_size", "decay_step",
                  "checkpoint_every", "seed", "towers", "cluster_timeout")
@@ -33,6 +33,8 @@ def test_a_flag_out_of_range_is_one_line(flag, value, capsys):
     (["--num_ep", "3"], "unrecognized arguments: --num_ep 3"),
     (["--seed"], "argument --seed: expected one argument"),
     (["--data_dir", ""], "argument --data_dir: expected the name of a folder, found ''"),
+    (["--data_dir", "https://x.y/z"], "argument --data_dir: expected the name of a folder, found the URL 'https://x.y/z'"),
+    (["--a\nb\x1b[31m"], r"unrecognized arguments: --a\nb\x1b[31m"),
     (["--checkpoint_dir="], "argument --checkpoint_dir: expected the name of a folder, found ''"),
     (["--figures_dir", ""], "argument --figures_dir: expected the name of a folder, found ''"),
     *((["--local_cluster", roles], f"argument --local_cluster: expected roles and numbers such as ps=1,worker=2, found "
@@ -109,3 +111,18 @@ def test_the_program_is_named_as_it_was_started(monkeypatch, capsys, script, nam
     with pytest.raises(SystemExit):
         parse_flags(["--help"])
     assert capsys.readouterr().out.startswith(f"usage: {name} [flags]\n       {name} COMMAND [flags]\n")
+
+
+def test_a_flag_is_dropped_however_often_it_is_given():
+    flags = ["--n_z", "3", "--local_cluster", "ps=1,worker=1", "--local_cluster=ps=1,worker=2", "--seed", "1"]
+    assert drop_flag("--local_cluster", flags) == ["--n_z", "3", "--seed", "1"]
+
+
+@posix_only
+@pytest.mark.parametrize(("flags", "status"), [("--help", 0), ("--n_zz", 2)])
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams(flags, status, closed):
+    done = subprocess.run(f"exec {sys.executable} run_mnist.py {flags} {closed}", shell=True, cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr

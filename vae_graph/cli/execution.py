@@ -13,7 +13,7 @@ import tensorflow as tf
 from vae_graph.checkpoints import CheckpointError
 from vae_graph.checkpoints.export import ExportError
 from vae_graph.checkpoints.files import FolderInUse
-from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN, TRAIN_IN_CLUSTER, program_name
+from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN, TRAIN_IN_CLUSTER, printable, program_name
 from vae_graph.cluster import config
 from vae_graph.cluster.config import ClusterError
 from vae_graph.data import DataError
@@ -40,16 +40,18 @@ def execute(flags: argparse.Namespace) -> int:
         message = str(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for the output that is still buffered
+        if not resume_hint:
+            return 0                 # a command that only reads ends quietly, as `head` expects of it
         message = f"expected an output that stays open, found it closed{resume_hint}"
     except OSError as error:
         message = f"expected files that can be read and written, found: {error}"
     except Stopped as stop:
-        print(f"\n{stop}{resume_hint}", file=sys.stderr)
+        print(f"\n{printable(str(stop))}{resume_hint}", file=sys.stderr)
         return 128 + stop.number
     except KeyboardInterrupt:
         print(f"\nstopped{resume_hint}", file=sys.stderr)
         return 128 + signal.SIGINT
-    print(f"{program_name()}: error: {message}", file=sys.stderr)
+    print(f"{program_name()}: error: {printable(message)}", file=sys.stderr)
     return 2
 
 

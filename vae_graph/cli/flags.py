@@ -29,7 +29,7 @@ class OneLineParser(argparse.ArgumentParser):
     """A wrong flag gets one line, not the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+        self.exit(2, f"{self.prog}: error: {printable(message)} (see --help)\n")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -37,6 +37,11 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None or action.default is False else super()._get_help_string(action)
+
+
+def printable(text: str) -> str:
+    """A text as one line without control characters: those of a file's name, for example, are escaped."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def program_name() -> str:
@@ -66,9 +71,14 @@ def parse_flags(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def drop_flag(flag: str, argv: Sequence[str]) -> list[str]:
-    """The arguments without one flag and its value."""
-    at = next(number for number, word in enumerate(argv) if word.partition("=")[0] == flag)
-    return [*argv[:at], *argv[at + (1 if "=" in argv[at] else 2):]]
+    """The arguments without a flag and its value, however often it is given."""
+    kept, words = [], iter(argv)
+    for word in words:
+        if word == flag:
+            next(words)              # its value
+        elif word.partition("=")[0] != flag:
+            kept.append(word)
+    return kept
 
 
 def int_range(low: int, high: int) -> Callable[[str], int]:
@@ -102,9 +112,9 @@ def role_counts(text: str) -> dict[str, int]:
 def path_arg(what: str) -> Callable[[str], Path]:
     """An argument type: the name of a file or folder."""
     def convert(text: str) -> Path:
-        if text:
+        if text and "://" not in text:
             return Path(text)
-        raise argparse.ArgumentTypeError(f"expected the name of {what}, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected the name of {what}, found {'the URL ' if text else ''}{text!r}")
     return convert
 
 

@@ -19,6 +19,7 @@ def main(argv: list[str] | None = None) -> int:
         argv: the arguments; those of the process by default.
     """
     argv = sys.argv[1:] if argv is None else argv
+    open_standard_streams()
     local.exit_with_parent()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")        # a name that cannot be encoded must not end a run
@@ -31,6 +32,18 @@ def main(argv: list[str] | None = None) -> int:
     with quiet_imports():
         from vae_graph.cli.execution import execute
     return execute(flags)
+
+
+def open_standard_streams() -> None:
+    """Replace standard streams that are closed, so that no other file gets their descriptors and all can be used."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)       # gets the lowest free descriptor, which is this one
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 @contextlib.contextmanager
