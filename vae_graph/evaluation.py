@@ -89,7 +89,7 @@ def restored(prefix: str, seed: int, noisy: bool = False) -> Iterator[Model]:
         # Built again, the encoder has the same weights: its scopes are reused.
         mean, std = gaussian_encoder(X_noisy, sizes.n_hidden_encoder, sizes.n_z, keep_prob=1.0)
         with tf.Session() as session:
-            tf.train.Saver().restore(session, prefix)
+            checkpoints.restore(session, tf.train.Saver(), prefix)
             yield Model(session, X, X_noisy, mean, std, z, X_out, log_likelihood(X, X_out), regularization(mean, std),
                         sizes)
 

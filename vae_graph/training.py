@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from vae_graph import checkpoints
 from vae_graph.runs.training_run import OnCheckpoint, TrainingRun
 from vae_graph.settings import Settings
 from vae_graph.training_graph import training_graph
@@ -57,7 +58,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
 
         with tf.Session(config=session_config(n_towers)) as session, run.recording(session, saver):
             if run.checkpoint:
-                saver.restore(session, run.checkpoint.prefix)
+                checkpoints.restore(session, saver, run.checkpoint.prefix)
             else:
                 session.run(initializer)
 

@@ -1,6 +1,7 @@
 """Checkpoints in the original's format: what is in them, and how they are read, validated and written.
 
-`format` has the names and shapes, `table` and `reading` read and validate, `writing` and `files` write atomically.
+`format` has the names and shapes, `table` and `reading` read and validate, `writing` and `files` write atomically,
+`safe_names` gives TensorFlow names that it does not take for patterns.
 `inspection`, `comparison` and `export` are what the commands of the same names do.
 """
 
@@ -22,8 +23,9 @@ from vae_graph.checkpoints.reading import (
     layer_sizes,
     read_network,
     read_variables,
+    restore,
 )
 
 __all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "LayerSizes", "check_finite", "files_of", "find",
            "first_line", "latest_valid", "layer_sizes", "model_shapes", "read_network", "read_variables",
-           "training_shapes"]
+           "restore", "training_shapes"]

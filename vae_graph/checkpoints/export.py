@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints
 from vae_graph.checkpoints import files
+from vae_graph.checkpoints.safe_names import safe_dir
 from vae_graph.model import Bernoulli_decoder, gaussian_encoder
 
 
@@ -44,7 +45,8 @@ def saved_model(prefix: str, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with files.staging_dir(folder.parent) as staging:
             written = staging / "saved_model"
-            _write_saved_model(prefix, sizes, written)
+            with safe_dir(staging) as folder_for_tensorflow:
+                _write_saved_model(prefix, sizes, folder_for_tensorflow / written.name)
             if folder.exists():
                 folder.rmdir()           # Windows cannot rename to an existing name
             written.rename(folder)
@@ -95,7 +97,7 @@ def _write_saved_model(prefix: str, sizes: checkpoints.LayerSizes, folder: Path)
         # Two decoders, one set of weights.
         decoded = Bernoulli_decoder(z, sizes.n_hidden_decoder, sizes.n_input, keep_prob=1.0)
         reconstructed = Bernoulli_decoder(mean, sizes.n_hidden_decoder, sizes.n_input, keep_prob=1.0)
-        tf.train.Saver().restore(session, prefix)
+        checkpoints.restore(session, tf.train.Saver(), prefix)
 
         signature = tf.saved_model.predict_signature_def
         builder = tf.saved_model.Builder(str(folder))

@@ -20,6 +20,7 @@ from vae_graph.checkpoints.format import (
     ShapesOf,
     model_shapes,
 )
+from vae_graph.checkpoints.safe_names import safe_prefix
 
 REQUIRED_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")             # without it there is no checkpoint
 PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
@@ -64,10 +65,11 @@ def read_variables(prefix: str) -> dict[str, np.ndarray]:
     """
     try:
         table.validate(prefix)
-        reader = tf.train.load_checkpoint(prefix)
-        shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-        return {name: reader.get_tensor(name) if dtypes[name].is_numpy_compatible and dtypes[name] != tf.string
-                else np.empty(shapes[name], object) for name in shapes}
+        with safe_prefix(prefix) as name_for_tensorflow:
+            reader = tf.train.load_checkpoint(name_for_tensorflow)
+            shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+            return {name: reader.get_tensor(name) if dtypes[name].is_numpy_compatible and dtypes[name] != tf.string
+                    else np.empty(shapes[name], object) for name in shapes}
     except (tf.errors.OpError, RuntimeError, LookupError, ValueError, OSError) as error:     # the reader raises many
         raise CheckpointError(f"{prefix}: expected a valid checkpoint, found: {first_line(error)}") from None
 
@@ -101,6 +103,12 @@ def layer_sizes(prefix: str, variables: dict[str, np.ndarray], expected_shapes: 
         if variables[name].dtype != dtype:
             raise CheckpointError(f"{prefix}: expected {name} of type {dtype}, found {variables[name].dtype}")
     return sizes
+
+
+def restore(session: tf.Session, saver: tf.train.Saver, prefix: str) -> None:
+    """Restore a validated checkpoint: `saver.restore`, for prefixes of any characters."""
+    with safe_prefix(prefix) as name_for_tensorflow:
+        saver.restore(session, name_for_tensorflow)
 
 
 def read_network(prefix: str) -> tuple[LayerSizes, dict[str, np.ndarray]]:

@@ -7,6 +7,7 @@ import tensorflow.compat.v1 as tf
 from vae_graph.checkpoints import files
 from vae_graph.checkpoints.format import FILE_NAME, CheckpointError
 from vae_graph.checkpoints.reading import check_finite, files_of, first_line, read_variables
+from vae_graph.checkpoints.safe_names import safe_dir
 
 # The variables may be on another host. That it cannot be reached is no fault of the file.
 UNREACHABLE_HOST_ERRORS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -24,7 +25,10 @@ def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -
     prefix = str(folder / FILE_NAME.format(epoch=epoch))
     try:
         with files.staging_dir(folder) as staging:
-            written = saver.save(session, str(staging / Path(prefix).name), write_meta_graph=False, write_state=False)
+            written = str(staging / Path(prefix).name)
+            with safe_dir(staging) as folder_for_tensorflow:
+                saver.save(session, str(folder_for_tensorflow / Path(prefix).name), write_meta_graph=False,
+                           write_state=False)
             variables = read_variables(written)
             check_finite(prefix, variables, variables)
             for part in files_of(written):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from vae_graph import training
+from vae_graph import checkpoints, training
 from vae_graph.checkpoints.writing import UNREACHABLE_HOST_ERRORS
 from vae_graph.cluster.config import Cluster
 from vae_graph.cluster.health import POLL_S, monitor, timeout_error, unreachable, wait_for
@@ -81,7 +81,7 @@ def train_session(run: TrainingRun, pixels: np.ndarray, settings: Settings, n_to
 
         def initialize(session: tf.Session) -> None:
             if run.checkpoint:
-                saver.restore(session, run.checkpoint.prefix)
+                checkpoints.restore(session, saver, run.checkpoint.prefix)
             else:
                 session.run(initializer)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 
 from vae_graph.checkpoints import first_line
+from vae_graph.checkpoints.safe_names import safe_dir
 from vae_graph.model import Variational_autoencoder, add_noise
 from vae_graph.settings import Settings
 from vae_graph.training_graph import ERROR_NAMES, adam
@@ -88,8 +89,11 @@ class Log:
 @contextlib.contextmanager
 def open_log(folder: Path | None, settings: Settings) -> Iterator[Log]:
     """The log of the run in a folder; without one, a log that writes nothing. The first event creates the file."""
-    with _quiet_writer_thread():
-        log = Log(folder, settings)
+    if not folder:
+        yield Log(None, settings)
+        return
+    with _quiet_writer_thread(), safe_dir(folder) as folder_for_tensorflow:
+        log = Log(folder_for_tensorflow, settings)
         try:
             yield log
         finally:

@@ -1,0 +1,68 @@
+"""Names that TensorFlow takes for patterns, or cannot decode, are names like others."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import run_mnist
+from tests.helpers import ORACLE_DIR, posix_only, train, write_checkpoint
+from vae_graph import checkpoints
+from vae_graph.checkpoints import safe_names
+from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN
+from vae_graph.runs import events
+
+NAMES = ["run[1]", "run?", "run*", "run\\1", "run$\\x", os.fsdecode(b"run\xff"), "run[", "a b"]
+pytestmark = posix_only
+
+
+COMMANDS_THAT_READ = [name for name in COMMANDS if name not in (TRAIN, SWEEP)]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_run_is_written_and_resumed(digits, tmp_path, name):
+    folder = tmp_path / name
+    train(digits, folder, num_epoch=2)
+    prefix, history = train(digits, folder, num_epoch=3)
+    assert prefix == str(folder / "parameter2.ckpt")
+    assert history["epoch"] == [0, 1, 2]
+    assert {path.name for path in folder.glob("*.index")} == {f"parameter{epoch}.ckpt.index" for epoch in range(3)}
+    assert len([*folder.glob(events.EVENT_FILES)]) == 2
+    assert not [*folder.glob("earlier-*")]
+
+
+@pytest.mark.parametrize("command", COMMANDS_THAT_READ)
+@pytest.mark.parametrize("name", ["run[1]", "run\\1", os.fsdecode(b"run\xff")], ids=ascii)
+def test_every_command_reads_and_writes(in_tmp, without_drawing, capsys, name, command):
+    shutil.copytree(ORACLE_DIR, name)
+    more = {"inspect": (), "sample": (), "export": (f"{name}/model", "--npz", f"{name}/weights.npz"),
+            "compare": (f"{name}/parameter0.ckpt", "--dataset", "other")}.get(command, ("--dataset", "other"))
+    figures = () if command in ("inspect", "evaluate", "export") else ("--figures_dir", f"{name}/figures")
+    assert run_mnist.main([command, f"{name}/parameter20.ckpt", *more, *figures]) == 0, capsys.readouterr().err
+    if command == "export":
+        assert Path(name, "model", "saved_model.pb").is_file()
+        assert Path(name, "weights.npz").is_file()
+
+
+def test_a_pattern_does_not_match_another_checkpoint(in_tmp, capsys):
+    """Two single files of TensorFlow 0.x, the name of one a pattern for the other."""
+    for name, value in (("q[1].ckpt", 1), ("q1.ckpt", 2)):
+        write_checkpoint("x.ckpt", {"w": np.full(3, value, np.float32)}, write_version=tf.train.SaverDef.V1)
+        Path("x.ckpt").rename(name)
+    for name, value in (("q[1].ckpt", 1), ("q1.ckpt", 2)):
+        np.testing.assert_array_equal(checkpoints.read_variables(name)["w"], value)
+        capsys.readouterr()
+        assert run_mnist.main(["inspect", name, "--json"]) == 0
+        [variable] = json.loads(capsys.readouterr().out)["inspection"]["variables"]
+        assert variable["norm"] == pytest.approx(value * np.sqrt(3))
+
+
+def test_links_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(safe_names.tempfile, "tempdir", str(tmp_path))
+    shutil.copytree(ORACLE_DIR, tmp_path / "run[1]")
+    checkpoints.read_variables(str(tmp_path / "run[1]" / "parameter20.ckpt"))
+    assert [path.name for path in tmp_path.iterdir()] == ["run[1]"]
