@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tensorflow.core.framework import tensor_shape_pb2
+from tensorflow.core.framework import tensor_shape_pb2, tensor_slice_pb2
 from tensorflow.core.protobuf import tensor_bundle_pb2
 from tensorflow.core.util import saved_tensor_slice_pb2
 
@@ -32,20 +32,29 @@ def crc32c(content: bytes) -> int:
     return (crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF
 
 
-def entry(sizes: Sequence[int] = (16,), dtype: int = 1, data: bytes = bytes(64), **others: int) -> bytes:
-    """The index entry of a variable at the beginning of the data file."""
+def entry(sizes: Sequence[int] = (16,), dtype: int = 1, data: bytes = bytes(64),
+          slices: Sequence[Sequence[tuple[int, int]]] = (), **others: int) -> bytes:
+    """The index entry of a variable at the beginning of the data file; slices by start and length."""
     shape = tensor_shape_pb2.TensorShapeProto(
         dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in sizes])
     return tensor_bundle_pb2.BundleEntryProto(
+        slices=[slice_proto(extents) for extents in slices],
         **{"dtype": dtype, "shape": shape, "size": len(data), "crc32c": crc32c(data)} | others).SerializeToString()
 
 
-def saved_slices(name: str, sizes: Sequence[int]) -> bytes:
+def slice_proto(extents: Sequence[tuple[int, int]]) -> tensor_slice_pb2.TensorSliceProto:
+    """A part of a partitioned variable, by the start and the length in each dimension."""
+    return tensor_slice_pb2.TensorSliceProto(extent=[
+        tensor_slice_pb2.TensorSliceProto.Extent(start=start, length=length) for start, length in extents])
+
+
+def saved_slices(name: str, sizes: Sequence[int], slices: Sequence[Sequence[tuple[int, int]]] = ()) -> bytes:
     """The unnamed entry of a single file of TensorFlow 0.x with one variable."""
     found = saved_tensor_slice_pb2.SavedTensorSlices()
     variable = found.meta.tensor.add(name=name, type=1)
     for size in sizes:
         variable.shape.dim.add(size=size)
+    variable.slice.extend(slice_proto(extents) for extents in slices)
     return found.SerializeToString()
 
 

@@ -65,6 +65,8 @@ class TestCheckpoints:
         ({"sizes": [10**9], "dtype": 7}, "1000000000 elements in 64 bytes"),
         ({"dtype": 99}, "a variable of the unknown type 99"),
         ({"dtype": 104}, "a variable of the unknown type 104"),
+        *(({"slices": [[(0, 8)], extents]}, "a slice ") for extents in (
+            [(0, -5)], [(-1, 4)], [(0, 0)], [(12, 5)], [(2**62, 2**62)], [], [(0, 4), (0, 4)])),
         ({"offset": -5}, "Seeking to a negative position"),
         ({"offset": 10**15}, "Read less bytes than requested"),
         ({"shard_id": 7}, "No such file or directory"),
@@ -82,6 +84,14 @@ class TestCheckpoints:
             (b"", crafted.header()), (b"w", crafted.entry(data=values.tobytes()))]), values.tobytes())
         [variable] = inspection.inspect(prefix).variables
         assert variable == inspection.Variable("w", (16,), "float32", np.linalg.norm(values.astype(float)), 0, 0)
+
+    def test_a_partitioned_variable_is_read(self, tmp_path):
+        with tf.Graph().as_default(), tf.Session() as session:
+            variable = tf.get_variable("w", [5, 4], partitioner=tf.fixed_size_partitioner(2))
+            session.run(tf.global_variables_initializer())
+            values = session.run(tf.convert_to_tensor(variable))
+            prefix = tf.train.Saver().save(session, str(tmp_path / "x.ckpt"), write_meta_graph=False)
+        np.testing.assert_array_equal(checkpoints.read_variables(prefix)["w"], values)
 
     def test_names_that_are_too_long(self, tmp_path):
         key = crafted.varint(0) + crafted.varint(5000) + crafted.varint(0) + b"w" * 5000
@@ -112,6 +122,9 @@ class TestCheckpoints:
         prefix = write_checkpoint(tmp_path / "old.ckpt", {"w": np.zeros(5, np.float32)},
                                   write_version=tf.train.SaverDef.V1)
         assert [variable.name for variable in inspection.inspect(prefix).variables] == ["w"]
+        (tmp_path / "old.ckpt").write_bytes(crafted.table([(b"", crafted.saved_slices("w", [5], [[(0, -5)]]))]))
+        with pytest.raises(checkpoints.CheckpointError, match=r"found: a slice \[\(0, -5\)\] of a variable of shape "):
+            inspection.inspect(prefix)
         slices = crafted.saved_slices("w", [-5])
         (tmp_path / "old.ckpt").write_bytes(crafted.table([(b"", slices)]))
         with pytest.raises(checkpoints.CheckpointError, match=r"found: a variable of shape \[-5\]"):

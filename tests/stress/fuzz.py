@@ -81,7 +81,8 @@ def checkpoint(folder: Path, seen: Counter[str]) -> Callable[[bytes], None]:
 
     values = np.arange(16, dtype=np.float32).tobytes()
     entry = crafted.entry(data=values)
-    good = {b"\0": crafted.table([(b"", crafted.header()), (b"w", entry)]), b"\1": entry,
+    good = {b"\0": crafted.table([(b"", crafted.header()), (b"w", entry)]),
+            b"\1": crafted.entry(data=values, slices=[[(0, 8)], [(8, 8)]]),
             b"\2": crafted.block([(b"", crafted.header()), (b"w", entry)]), b"\3": values, b"\4": crafted.header()}
     for kind, content in good.items():
         (folder / "corpus" / str(kind[0])).write_bytes(kind + content)

@@ -43,12 +43,14 @@ def validate(prefix: str) -> None:
             if number > 0:               # the first is the header
                 entry = _parse(tensor_bundle_pb2.BundleEntryProto, value)
                 n_elements += _size(entry.dtype, entry.shape)
+                _check_slices(entry.slices, entry.shape)
     else:
         files = [Path(prefix)]
         for key, value in _entries(_read(Path(prefix))):
             if not key:
                 for entry in _parse(saved_tensor_slice_pb2.SavedTensorSlices, value).meta.tensor:
                     n_elements += _size(entry.type, entry.shape)
+                    _check_slices(entry.slice, entry.shape)
 
     # An element of any type takes at least one byte.
     if special := [path for path in files if not path.is_file()]:
@@ -80,6 +82,19 @@ def _size(dtype: int, shape: Any) -> int:
             or math.prod(size or 1 for size in sizes) > MAX_ELEMENTS):
         raise InvalidTable(f"a variable of shape {sizes[:8]}")
     return math.prod(sizes)
+
+
+def _check_slices(slices: Any, shape: Any) -> None:
+    """Raise InvalidTable unless the slices of a partitioned variable are within its shape."""
+    sizes = [dim.size for dim in shape.dim]
+    for part in slices:
+        # Without a length an extent is that of the whole dimension.
+        extents = [(extent.start, extent.length if extent.HasField("length") else size - extent.start)
+                   for extent, size in zip(part.extent, sizes, strict=False)]
+        if len(part.extent) != len(sizes) or not all(
+                start >= 0 and length > 0 and start + length <= size
+                for (start, length), size in zip(extents, sizes, strict=True)):
+            raise InvalidTable(f"a slice {extents[:8]} of a variable of shape {sizes[:8]}")
 
 
 def _parse(kind: Any, value: bytes) -> Any:
