@@ -39,7 +39,7 @@ PS, CHIEF, WORKER = Task("ps", 0), Task("worker", 0), Task("worker", 1)
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no equivalent")
 # The examples of a test share a folder, in which each writes its own files.
-many = settings(max_examples=200, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=150, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def train(digits, folder, on_checkpoint=lambda prefix: None, histograms=False, **changes):

@@ -18,14 +18,14 @@ def weights():
 def test_errors_are_the_means_over_images_and_draws(digits, weights, monkeypatch):
     monkeypatch.setattr(evaluation, "BATCH_SIZE", 25)          # 60 images: two full batches and a smaller one
     X = digits.test.images
-    errors = evaluation.evaluate(PREFIX, X, digits.test.digits, seed=0, draws=100)
+    errors = evaluation.evaluate(PREFIX, X, digits.test.digits, seed=0, draws=60)
 
     mean, std = encode(weights, X)
     regularization = 0.5 * (1 - np.log(std**2 + 1e-8) + mean**2 + std**2).sum(1).mean()
-    z = mean + std * np.random.default_rng(0).normal(size=(100, *mean.shape))
+    z = mean + std * np.random.default_rng(0).normal(size=(60, *mean.shape))
     X_out = decode(weights, z)
     recon = -(X * np.log(X_out) + (1 - X) * np.log(1 - X_out)).sum(2).mean(1)
-    standard_error = recon.std() / np.sqrt(100)
+    standard_error = recon.std() / np.sqrt(60)
 
     assert errors.Regularization_error == pytest.approx(regularization, rel=1e-5)
     assert errors.Recon_error == pytest.approx(recon.mean(), abs=5 * standard_error)

@@ -214,11 +214,9 @@ with tf.Graph().as_default(), tf.Session() as session:
 """
 
 
-@pytest.mark.parametrize("script", [
-    pytest.param(GLOBAL_STATE + CALLER.format(preamble=""), id="import changes no global state; v2 behaviour"),
-    pytest.param(CALLER.format(preamble="tf.disable_v2_behavior()"), id="v1 behaviour"),
-])
-def test_in_a_callers_process(script):
+def test_in_a_callers_process():
+    """The import changes no global state; then with TensorFlow 2's behaviour, then without it."""
+    script = GLOBAL_STATE + CALLER.format(preamble="") + CALLER.format(preamble="tf.disable_v2_behavior()")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -16,7 +16,7 @@ from vae_graph.checkpoints import safe_names
 from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN
 from vae_graph.runs import events
 
-NAMES = ["run[1]", "run?", "run*", "run\\1", "run$\\x", os.fsdecode(b"run\xff"), "run[", "a b"]
+NAMES = ["run[1]", "run?", "run\\1", "run$\\x", os.fsdecode(b"run\xff")]
 pytestmark = posix_only
 
 
@@ -36,7 +36,7 @@ def test_a_run_is_written_and_resumed(digits, tmp_path, name):
 
 
 @pytest.mark.parametrize("command", COMMANDS_THAT_READ)
-@pytest.mark.parametrize("name", ["run[1]", "run\\1", os.fsdecode(b"run\xff")], ids=ascii)
+@pytest.mark.parametrize("name", ["run[1]", os.fsdecode(b"run\xff")], ids=ascii)
 def test_every_command_reads_and_writes(in_tmp, without_drawing, capsys, name, command):
     shutil.copytree(ORACLE_DIR, name)
     more = {"inspect": (), "sample": (), "export": (f"{name}/model", "--npz", f"{name}/weights.npz"),

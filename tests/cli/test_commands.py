@@ -378,9 +378,9 @@ def test_control_characters_in_a_name_are_escaped(in_tmp, capsys):
 
 
 @posix_only
-@pytest.mark.parametrize("name", ["parameter20.ckpt.index", "parameter20.ckpt.data-00000-of-00001"])
 @pytest.mark.parametrize("command", [*USING, "inspect"])
-def test_a_pipe_is_not_opened(old, capsys, command, name):
-    (old / name).unlink()
-    os.mkfifo(old / name)
-    assert "expected " in refused(capsys, command, old / "parameter20.ckpt")
+def test_a_pipe_is_not_opened(old, capsys, command):
+    for part in ("data-00000-of-00001", "index"):
+        (old / f"parameter20.ckpt.{part}").unlink()
+        os.mkfifo(old / f"parameter20.ckpt.{part}")
+        assert "expected " in refused(capsys, command, old / "parameter20.ckpt")
