@@ -87,6 +87,16 @@ class TestRecords:
         with pytest.raises(checkpoints.CheckpointError, match="no regular file"):
             record.read_record(tmp_path / "resume.json", like=RUN)
 
+    @pytest.mark.parametrize(("folder", "remedy"), [
+        ("run", "remove the file to resume without the errors of earlier epochs"),
+        ("stopped-0000000028", "remove the folder stopped-0000000028 to resume from an earlier checkpoint")])
+    def test_the_remedy_keeps_the_epochs_right(self, tmp_path, folder, remedy):
+        """Without its record, a checkpoint within an epoch would be taken for one at its end."""
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "resume.json").write_text("{}")
+        with pytest.raises(checkpoints.CheckpointError, match=f"; {remedy}$"):
+            record.read_record(tmp_path / folder / "resume.json", like=RUN)
+
     def test_nested_too_deep(self, tmp_path):
         (tmp_path / "resume.json").write_text("[" * 100_000)
         self.check(tmp_path / "resume.json")

@@ -73,8 +73,15 @@ def read_record(path: Path, like: RunRecord) -> RunRecord | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise CheckpointError(f"{path}: expected a record written by this program, found {error!r}; remove the file to "
-                              "resume without the errors of earlier epochs") from None
+        raise CheckpointError(
+            f"{path}: expected a record written by this program, found {error!r}; {remedy(path)}") from None
+
+
+def remedy(path: Path) -> str:
+    """What to do about an invalid record. Without one, a checkpoint within an epoch cannot be resumed."""
+    if path.parent.name.startswith("stopped-"):
+        return f"remove the folder {path.parent.name} to resume from an earlier checkpoint"
+    return "remove the file to resume without the errors of earlier epochs"
 
 
 def invalid_part(record: RunRecord, like: RunRecord) -> str | None:

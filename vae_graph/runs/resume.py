@@ -6,7 +6,7 @@ from pathlib import Path
 from vae_graph import checkpoints
 from vae_graph.checkpoints import Checkpoint, CheckpointError
 from vae_graph.runs.folder import STOPPED_GLOB, archive_run
-from vae_graph.runs.record import RECORD_FILE, RunRecord, read_record
+from vae_graph.runs.record import RECORD_FILE, RunRecord, read_record, remedy
 from vae_graph.settings import Settings, SettingsError
 
 MUTABLE_SETTINGS = {"num_epoch", "checkpoint_every"}      # may differ when a run is resumed
@@ -25,8 +25,8 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], n_ba
     record = RunRecord(dataclasses.asdict(settings), data_sha256)
     checkpoint, problems = latest_to_resume(folder)
     if checkpoint:
-        saved = read_record(Path(checkpoint.prefix).parent / RECORD_FILE, like=record)
-        if saved:
+        path = Path(checkpoint.prefix).parent / RECORD_FILE
+        if saved := read_record(path, like=record):
             check_data(folder, saved.data, record.data)
             check_settings(folder, saved.settings, record.settings)
             record = dataclasses.replace(saved, settings=record.settings)
@@ -34,9 +34,8 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], n_ba
             # An asynchronous replica takes only some of the steps of an epoch.
             if record.first_step > checkpoint.step or record.n_epoch_steps > batch:
                 raise CheckpointError(
-                    f"{Path(checkpoint.prefix).parent / RECORD_FILE}: expected the record of {checkpoint.prefix} and "
-                    f"its {checkpoint.step} steps, found first_step {record.first_step} and n_unfinished "
-                    f"{record.n_epoch_steps}; remove the file to resume without the errors of earlier epochs")
+                    f"{path}: expected the record of {checkpoint.prefix} and its {checkpoint.step} steps, found "
+                    f"first_step {record.first_step} and n_unfinished {record.n_epoch_steps}; {remedy(path)}")
             n_done = sum(done < epoch for done in record.errors["epoch"])
             record.errors = {name: column[:n_done] for name, column in record.errors.items()}
         else:
