@@ -131,7 +131,7 @@ def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwa
     # The bound's noise has its own stream: the errors do not depend on whether it is computed.
     noise, bound_noise = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     n_images = len(images)
-    with restored(prefix, seed, noisy) as model:
+    with restored(prefix, seed, noisy) as model, np.errstate(all="ignore"):        # non-finite errors are refused below
         check_image_size(prefix, images, model.sizes)
         mean = np.empty((n_images, model.sizes.n_z))
         Recon_error = np.empty((draws, n_images))
@@ -152,7 +152,9 @@ def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwa
 
     bound = np.log(iwae_samples) - log_sum if iwae_samples else None
     measurements = Measurements(mean, Recon_error, Regularization_error, bound, iwae_samples)
-    if not all(np.isfinite(values).all() for values in measurements.numbers().values()):
+    with np.errstate(all="ignore"):
+        is_finite = all(np.isfinite(values).all() for values in measurements.numbers().values())
+    if not is_finite:
         raise checkpoints.CheckpointError(f"{prefix}: expected finite errors, found NaN or infinity: its "
                                           "weights, though finite, do not fit these images")
     return measurements

@@ -11,9 +11,11 @@ from statistics import NormalDist
 import numpy as np
 
 from vae_graph import plot
+from vae_graph.checkpoints import CheckpointError
 from vae_graph.data import DataSet
 from vae_graph.evaluation import Model, batch_slices, check_image_size, restored
 
+N_PIXELS = 28 * 28
 N_SHOWN = 5                      # test images shown beside their reconstructions
 N_PER_ROW = 10                   # digits in the rows of the other pictures
 N_CELLS = 20                     # of the manifold, along each of its sides
@@ -23,6 +25,7 @@ GRIDS = {                        # the manifold's values of z1, and of z2
     # Equal probability of N(0, 1) between neighbours (Kingma & Welling, figure 4).
     "gaussian": np.array([NormalDist().inv_cdf(probability) for probability in PROBABILITIES]),
 }
+LARGEST = 1e18                   # whose square is finite in float32
 LIMITS = GRIDS["linear"][0], GRIDS["linear"][-1]
 
 
@@ -55,17 +58,28 @@ def training_results(prefix: str, images: np.ndarray, seed: int, grids: Sequence
         check_image_size(prefix, images, model.sizes)
         shown = model.X_out[:N_SHOWN]
         runs = [model.session.run([model.z, shown], {model.X: images[batch]}) for batch in batch_slices(len(images))]
-        codes = np.concatenate([z for z, _ in runs])
+        codes = check_drawable(prefix, np.concatenate([z for z, _ in runs]))
         origin, axes = latent_plane(codes)
         manifolds = {name: _decode_grid(model, GRIDS[name], origin, axes) for name in grids}
 
     n_z = model.sizes.n_z
+    check_drawable(prefix, runs[0][1], *manifolds.values())
     return Results(
         reconstructions=runs[0][1],
         codes=(codes - origin) @ axes.T,
         manifolds=manifolds,
         axis_names=("z1", "z2") if n_z == 2 else ("principal component 1", "principal component 2"),
         plane="" if n_z == 2 else f"the plane of the first two principal components of z, n_z = {n_z}")
+
+
+def check_drawable(prefix: str, values: np.ndarray, *more: np.ndarray) -> np.ndarray:
+    """Return the first of some values; raise CheckpointError if one is not finite, or too large to be squared."""
+    for some in (values, *more):
+        largest = float(np.abs(some).max(initial=0))
+        if not largest < LARGEST:
+            raise CheckpointError(f"{prefix}: expected latent codes and pixels below {LARGEST:g}, found {largest:g}: "
+                                  "its weights, though finite, do not fit these images")
+    return values
 
 
 def latent_plane(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +125,8 @@ def reconstructions(prefix: str, images: np.ndarray, seed: int, noisy: bool = Fa
     """
     with restored(prefix, seed, noisy) as model:
         check_image_size(prefix, images, model.sizes)
-        return tuple(model.session.run([model.X_noisy, model.X_out], {model.X: images}))
+        seen, decoded = model.session.run([model.X_noisy, model.X_out], {model.X: images})
+        return seen, check_drawable(prefix, decoded)
 
 
 def samples(prefix: str, n: int, seed: int) -> np.ndarray:
@@ -122,7 +137,7 @@ def samples(prefix: str, n: int, seed: int) -> np.ndarray:
     """
     with restored(prefix, seed) as model:
         z = np.random.default_rng(seed).standard_normal((n, model.sizes.n_z))
-        return model.session.run(model.X_out, {model.z: z})
+        return check_drawable(prefix, model.session.run(model.X_out, {model.z: z}))
 
 
 def means(prefix: str, images: np.ndarray) -> np.ndarray:
@@ -133,8 +148,8 @@ def means(prefix: str, images: np.ndarray) -> np.ndarray:
     """
     with restored(prefix, seed=0) as model:
         check_image_size(prefix, images, model.sizes)
-        return np.concatenate([model.session.run(model.mean, {model.X: images[batch]})
-                               for batch in batch_slices(len(images))])
+        return check_drawable(prefix, np.concatenate([model.session.run(model.mean, {model.X: images[batch]})
+                                                      for batch in batch_slices(len(images))]))
 
 
 def walk(prefix: str, pair: np.ndarray, n: int) -> np.ndarray:
@@ -153,8 +168,8 @@ def walk(prefix: str, pair: np.ndarray, n: int) -> np.ndarray:
     """
     with restored(prefix, seed=0) as model:
         check_image_size(prefix, pair, model.sizes)
-        start, end = model.session.run(model.mean, {model.X: pair})
-        return model.session.run(model.X_out, {model.z: np.linspace(start, end, n)})
+        start, end = check_drawable(prefix, model.session.run(model.mean, {model.X: pair}))
+        return check_drawable(prefix, model.session.run(model.X_out, {model.z: np.linspace(start, end, n)}))
 
 
 def of_training(prefix: str, data_set: DataSet, seed: int, gaussian_grid: bool = False, noisy: bool = False
@@ -197,9 +212,13 @@ def of_prior(prefix: str, n: int, seed: int, title: str = "") -> dict[str, bytes
     """Decoded draws from the prior.
 
     Raises:
-        CheckpointError: see `samples`.
+        CheckpointError: see `samples`; or the network is not for images of 28 x 28.
     """
-    return {"samples.png": plot.png(plot.canvas(samples(prefix, n, seed), title))}
+    digits = samples(prefix, n, seed)
+    if digits.shape[1] != N_PIXELS:
+        raise CheckpointError(f"{prefix}: expected a network for images of {N_PIXELS} pixels, found one for "
+                              f"{digits.shape[1]}")
+    return {"samples.png": plot.png(plot.canvas(digits, title))}
 
 
 def of_walk(prefix: str, data_set: DataSet, pair: Sequence[int], n: int) -> dict[str, bytes]:

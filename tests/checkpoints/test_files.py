@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import run_mnist
-from tests.helpers import SMALL, one_line_error, train
+from tests.helpers import SMALL, one_line_error, posix_only, train
 from vae_graph.checkpoints import files
 
 
@@ -87,6 +87,15 @@ class TestTwoRuns:
                 pass
             process.kill()
         with files.lock_dir(tmp_path):        # a dead process holds no lock
+            pass
+
+    @posix_only
+    def test_the_lock_holds_without_its_file(self, tmp_path):
+        with files.lock_dir(tmp_path):
+            (tmp_path / ".lock").unlink()
+            with pytest.raises(files.FolderInUse), files.lock_dir(tmp_path):
+                pass
+        with files.lock_dir(tmp_path):
             pass
 
     def test_stale_files_of_a_killed_process_are_removed(self, in_tmp, without_pictures):

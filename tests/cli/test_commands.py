@@ -322,6 +322,27 @@ def test_an_unsuitable_checkpoint_is_one_line(old, capsys, command, change, mess
     assert refused(capsys, command, prefix) == f"x.ckpt: expected {message}"
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n_z", [2, 10])
+@pytest.mark.parametrize("command", [*MEASURING, "sample"])
+def test_finite_but_huge_weights_are_one_line(in_tmp, capsys, command, n_z):
+    shapes = checkpoints.model_shapes(checkpoints.LayerSizes(784, 3, n_z, 3))
+    huge = {name: np.full(shape, 3e38, np.float32) for name, shape in shapes.items()}
+    Path("old").mkdir()
+    write_checkpoint("old/parameter0.ckpt", huge)
+    if command == "explore" and n_z != 2:
+        pytest.skip("the explorer is for n_z = 2")
+    message = refused(capsys, command, write_checkpoint("x.ckpt", huge))
+    assert message.startswith("x.ckpt: expected ")
+
+
+def test_samples_need_images_of_28_by_28(old, capsys):
+    change, _ = ANOTHER_INPUT
+    prefix = write_checkpoint("x.ckpt", change(checkpoints.read_variables(str(old / "parameter20.ckpt"))))
+    assert refused(capsys, "sample", prefix) == (
+        "x.ckpt: expected a network for images of 784 pixels, found one for 100")
+
+
 @pytest.mark.parametrize("command", ["evaluate", "figures", "compare"])
 def test_without_mnist_the_substitute_is_named(old, without_drawing, capsys, monkeypatch, command, digits):
     monkeypatch.setattr(data, "rendered_digits", lambda: digits)

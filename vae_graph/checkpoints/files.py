@@ -60,27 +60,37 @@ def remove_stale(folder: Path) -> None:
 
 
 def sync_dir(folder: Path) -> None:
-    """Fsync a directory. Windows cannot open one and does not need it."""
-    if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Fsync a directory, where that is possible and needed."""
+    with _open_dir(folder) as directory:
+        if directory is not None:
+            os.fsync(directory)
+
+
+@contextlib.contextmanager
+def _open_dir(folder: Path) -> Iterator[int | None]:
+    """A directory's descriptor; None on Windows, which opens none."""
+    if os.name == "nt":
+        yield None
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
 def lock_dir(folder: Path) -> Iterator[None]:
     """Lock an existing folder against other processes.
 
-    The lock is the operating system's, which releases it when the process ends, however it ends. The lock file's
-    content is for people only.
+    The lock is the operating system's, which releases it when the process ends, however it ends. Besides the lock file,
+    whose content is for people only, the folder itself is locked where the system allows it: the file may be deleted.
 
     Raises:
         FolderInUse: another process holds it.
     """
-    with open(folder / LOCK_FILE, "a+", encoding="utf-8") as file:
-        if not _lock(file.fileno()):
+    with open(folder / LOCK_FILE, "a+", encoding="utf-8") as file, _open_dir(folder) as directory:
+        if not (_lock(file.fileno()) and (directory is None or _lock(directory))):
             file.seek(0)
             raise FolderInUse(f"{folder}: expected a folder that no other run writes to, found it locked by "
                               f"{file.read()}; stop that run, or use another --checkpoint_dir")
