@@ -129,6 +129,7 @@ def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path):
 
     shutil.copytree(ORACLE_DIR, tmp_path / "old")
     np.savez(tmp_path / "old" / "mine.npz", mine=np.zeros(2))
+    np.save(tmp_path / "old" / "array.npy", np.zeros(2))
     (tmp_path / "old" / "empty").touch()
     for file in (tmp_path / "old").iterdir():
         content = file.read_bytes()
