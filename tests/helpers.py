@@ -143,6 +143,15 @@ def files_of_at_most(n_bytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@contextlib.contextmanager
+def closed_output():
+    """Standard output is a pipe whose reader has gone."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with open(write_end, "w") as output, contextlib.redirect_stdout(output):
+        yield
+
+
 def assert_one_line(error, beginning):
     assert str(error).startswith(beginning)
     assert "\n" not in str(error)

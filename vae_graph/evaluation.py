@@ -114,6 +114,7 @@ def evaluate(prefix: str, images: np.ndarray, digits: np.ndarray, seed: int = 0,
     return summarize(measure(prefix, images, seed, draws, iwae_samples, noisy, verbose), digits)
 
 
+@np.errstate(all="ignore")       # non-finite errors are refused, without NumPy's warnings
 def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwae_samples: int = 0,
             noisy: bool = False, verbose: bool = False) -> Measurements:
     """The errors that `evaluate` averages, image by image; the arguments are those of `evaluate`.
@@ -131,7 +132,7 @@ def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwa
     # The bound's noise has its own stream: the errors do not depend on whether it is computed.
     noise, bound_noise = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     n_images = len(images)
-    with restored(prefix, seed, noisy) as model, np.errstate(all="ignore"):        # non-finite errors are refused below
+    with restored(prefix, seed, noisy) as model:
         check_image_size(prefix, images, model.sizes)
         mean = np.empty((n_images, model.sizes.n_z))
         Recon_error = np.empty((draws, n_images))
@@ -152,9 +153,7 @@ def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwa
 
     bound = np.log(iwae_samples) - log_sum if iwae_samples else None
     measurements = Measurements(mean, Recon_error, Regularization_error, bound, iwae_samples)
-    with np.errstate(all="ignore"):
-        is_finite = all(np.isfinite(values).all() for values in measurements.numbers().values())
-    if not is_finite:
+    if not all(np.isfinite(values).all() for values in measurements.numbers().values()):
         raise checkpoints.CheckpointError(f"{prefix}: expected finite errors, found NaN or infinity: its "
                                           "weights, though finite, do not fit these images")
     return measurements

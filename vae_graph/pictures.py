@@ -60,25 +60,23 @@ def training_results(prefix: str, images: np.ndarray, seed: int, grids: Sequence
         runs = [model.session.run([model.z, shown], {model.X: images[batch]}) for batch in batch_slices(len(images))]
         codes = check_drawable(prefix, np.concatenate([z for z, _ in runs]))
         origin, axes = latent_plane(codes)
-        manifolds = {name: _decode_grid(model, GRIDS[name], origin, axes) for name in grids}
+        manifolds = {name: check_drawable(prefix, _decode_grid(model, GRIDS[name], origin, axes)) for name in grids}
 
     n_z = model.sizes.n_z
-    check_drawable(prefix, runs[0][1], *manifolds.values())
     return Results(
-        reconstructions=runs[0][1],
+        reconstructions=check_drawable(prefix, runs[0][1]),
         codes=(codes - origin) @ axes.T,
         manifolds=manifolds,
         axis_names=("z1", "z2") if n_z == 2 else ("principal component 1", "principal component 2"),
         plane="" if n_z == 2 else f"the plane of the first two principal components of z, n_z = {n_z}")
 
 
-def check_drawable(prefix: str, values: np.ndarray, *more: np.ndarray) -> np.ndarray:
-    """Return the first of some values; raise CheckpointError if one is not finite, or too large to be squared."""
-    for some in (values, *more):
-        largest = float(np.abs(some).max(initial=0))
-        if not largest < LARGEST:
-            raise CheckpointError(f"{prefix}: expected latent codes and pixels below {LARGEST:g}, found {largest:g}: "
-                                  "its weights, though finite, do not fit these images")
+def check_drawable(prefix: str, values: np.ndarray) -> np.ndarray:
+    """Return latent codes or pixels; raise CheckpointError if one is not finite, or too large to be squared."""
+    largest = float(np.abs(values).max(initial=0))
+    if not largest < LARGEST:
+        raise CheckpointError(f"{prefix}: expected latent codes and pixels below {LARGEST:g}, found {largest:g}: its "
+                              "weights, though finite, do not fit these images")
     return values
 
 

@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 import run_mnist
-from tests.helpers import ORACLE_DIR, ROOT, SMALL, command, one_line_error, posix_only, write_checkpoint
+from tests.helpers import ORACLE_DIR, ROOT, SMALL, closed_output, command, one_line_error, posix_only, write_checkpoint
 from vae_graph import checkpoints, data, evaluation, plot, training
 from vae_graph.checkpoints import comparison, inspection
 from vae_graph.settings import Settings
@@ -375,12 +375,9 @@ def test_samples_of_a_network_not_trained_on_mnist_say_so(old, capsys, monkeypat
 
 
 @posix_only
-def test_a_closed_pipe_ends_a_command_quietly(old, monkeypatch, capsys):
+def test_a_closed_pipe_ends_a_command_quietly(old, capsys):
     """As in `inspect CHECKPOINT | head -2`."""
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    with open(write_end, "w") as output:
-        monkeypatch.setattr(sys, "stdout", output)
+    with closed_output():
         assert run_mnist.main(["inspect", str(old)]) == 0
     assert capsys.readouterr().err == ""
 

@@ -7,14 +7,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import run_mnist
-from tests.helpers import SMALL, command, files_of_at_most, one_line_error, posix_only
+from tests.helpers import SMALL, closed_output, command, files_of_at_most, one_line_error, posix_only
 from vae_graph import checkpoints, data, plot
 from vae_graph.cli import outputs
 
@@ -246,11 +245,8 @@ def test_a_removed_folder_is_one_line(in_tmp, monkeypatch, capsys):
 
 
 @posix_only
-def test_a_closed_output_is_one_line(in_tmp, monkeypatch, capsys):
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    with open(write_end, "w") as output:
-        monkeypatch.setattr(sys, "stdout", output)
+def test_a_closed_output_is_one_line(in_tmp, capsys):
+    with closed_output():
         assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
     assert one_line_error(capsys) == (
         "expected an output that stays open, found it closed; rerun the same command, without --restart, to resume "

@@ -11,12 +11,12 @@ from vae_graph.checkpoints.format import (
     Checkpoint,
     CheckpointError,
     LayerSizes,
+    files_of,
     model_shapes,
     training_shapes,
 )
 from vae_graph.checkpoints.reading import (
     check_finite,
-    files_of,
     find,
     first_line,
     latest_valid,

@@ -9,6 +9,7 @@ needs none, and no TensorFlow 1.x could read one of today's. None is ever loaded
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 FILE_NAME = "parameter{epoch}.ckpt"
 STEP = "Variable"                # the original's step counter has no name of its own
@@ -62,3 +63,10 @@ def training_shapes(sizes: LayerSizes) -> dict[str, tuple[int, ...]]:
     shapes = model_shapes(sizes)
     slots = {f"{name}/{slot}": shape for name, shape in shapes.items() for slot in ("Adam", "Adam_1")}
     return {**shapes, **slots, "beta1_power": (), "beta2_power": (), STEP: ()}
+
+
+def files_of(prefix: str) -> list[Path]:
+    """The files of a checkpoint, the index last: without it there is no checkpoint."""
+    name = Path(prefix).name
+    paths = [path for path in Path(prefix).parent.iterdir() if path.name == name or path.name.startswith(f"{name}.")]
+    return sorted(paths, key=lambda path: path.suffix == ".index")

@@ -149,13 +149,6 @@ def latest_valid(folder: Path, expected_shapes: ShapesOf = model_shapes
     return None, problems
 
 
-def files_of(prefix: str) -> list[Path]:
-    """The files of a checkpoint, the index last: without it there is no checkpoint."""
-    name = Path(prefix).name
-    paths = [path for path in Path(prefix).parent.iterdir() if path.name == name or path.name.startswith(f"{name}.")]
-    return sorted(paths, key=lambda path: path.suffix == ".index")
-
-
 def check_finite(prefix: str, variables: dict[str, np.ndarray], names: Iterable[str]) -> None:
     """Raise CheckpointError if there is NaN or infinity in one of the named variables."""
     for name in names:

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from vae_graph.checkpoints.format import files_of
+
 PATTERN_CHARACTERS = set("*?[") if os.name == "nt" else set("*?[\\")       # on Windows the last one is the separator
 
 
@@ -30,11 +32,9 @@ def safe_prefix(prefix: str) -> Iterator[str]:
     if _is_safe(prefix):
         yield prefix
         return
-    path = Path(prefix).absolute()
     with tempfile.TemporaryDirectory() as links:
-        for part in path.parent.iterdir() if path.parent.is_dir() else ():
-            if part.name == path.name or part.name.startswith(f"{path.name}."):
-                Path(links, f"checkpoint{part.name.removeprefix(path.name)}").symlink_to(part)
+        for part in files_of(prefix):
+            Path(links, f"checkpoint{part.name.removeprefix(Path(prefix).name)}").symlink_to(part.absolute())
         yield str(Path(links, "checkpoint"))
 
 

@@ -52,9 +52,9 @@ def validate(prefix: str) -> None:
                     n_elements += _size(entry.type, entry.shape)
                     _check_slices(entry.slice, entry.shape)
 
-    # An element of any type takes at least one byte.
     if special := [path for path in files if not path.is_file()]:
         raise InvalidTable(f"{special[0].name}, which is no regular file")
+    # An element of any type takes at least one byte.
     n_bytes = sum(path.stat().st_size for path in files)
     if n_elements > n_bytes:
         raise InvalidTable(f"{n_elements} elements in {n_bytes} bytes")

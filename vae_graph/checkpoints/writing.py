@@ -5,8 +5,8 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 
 from vae_graph.checkpoints import files
-from vae_graph.checkpoints.format import FILE_NAME, CheckpointError
-from vae_graph.checkpoints.reading import check_finite, files_of, first_line, read_variables
+from vae_graph.checkpoints.format import FILE_NAME, CheckpointError, files_of
+from vae_graph.checkpoints.reading import check_finite, first_line, read_variables
 from vae_graph.checkpoints.safe_names import safe_dir
 
 # The variables may be on another host. That it cannot be reached is no fault of the file.

@@ -9,11 +9,9 @@ import tensorflow.compat.v1 as tf
 
 from vae_graph.checkpoints import FILE_NAME, CheckpointError, files, files_of, first_line, writing
 from vae_graph.runs.events import EVENT_FILES
-from vae_graph.runs.record import RECORD_FILE
+from vae_graph.runs.record import RECORD_FILE, STOPPED_FOLDER, STOPPED_GLOB
 
 MAX_TO_KEEP = 5      # checkpoints, the original's Saver's default
-# A checkpoint saved within an epoch has a folder of its own; the names sort by step.
-STOPPED_FOLDER, STOPPED_GLOB = "stopped-{step:010}", "stopped-*"
 
 
 def prune(folder: Path, epochs: Iterable[int], step: int) -> None:

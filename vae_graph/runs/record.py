@@ -14,6 +14,8 @@ from vae_graph.settings import Settings
 from vae_graph.training_graph import ERROR_NAMES
 
 RECORD_FILE = "resume.json"      # beside the checkpoints
+# A checkpoint saved within an epoch has a folder of its own; the names sort by step.
+STOPPED_FOLDER, STOPPED_GLOB = "stopped-{step:010}", "stopped-*"
 # The keys in the file, by the fields' names: files of earlier versions have them.
 FILE_KEYS = {"epoch_sums": "unfinished", "n_epoch_steps": "n_unfinished"}
 
@@ -79,7 +81,7 @@ def read_record(path: Path, like: RunRecord) -> RunRecord | None:
 
 def remedy(path: Path) -> str:
     """What to do about an invalid record. Without one, a checkpoint within an epoch cannot be resumed."""
-    if path.parent.name.startswith("stopped-"):
+    if path.parent.match(STOPPED_GLOB):
         return f"remove the folder {path.parent.name} to resume from an earlier checkpoint"
     return "remove the file to resume without the errors of earlier epochs"
 

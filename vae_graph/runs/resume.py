@@ -5,8 +5,8 @@ from pathlib import Path
 
 from vae_graph import checkpoints
 from vae_graph.checkpoints import Checkpoint, CheckpointError
-from vae_graph.runs.folder import STOPPED_GLOB, archive_run
-from vae_graph.runs.record import RECORD_FILE, RunRecord, read_record, remedy
+from vae_graph.runs.folder import archive_run
+from vae_graph.runs.record import RECORD_FILE, STOPPED_GLOB, RunRecord, read_record, remedy
 from vae_graph.settings import Settings, SettingsError
 
 MUTABLE_SETTINGS = {"num_epoch", "checkpoint_every"}      # may differ when a run is resumed
