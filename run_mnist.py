@@ -29,7 +29,7 @@ from vae_graph.cluster.config import Cluster
 from vae_graph.data import DataSet
 from vae_graph.evaluation import Evaluation
 from vae_graph.runs.folder import archive_run
-from vae_graph.runs.training_run import Stopped
+from vae_graph.runs.signals import Stopped
 from vae_graph.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of format V2 made by hand, with arbitrary entries and valid checksums."""
+"""Checkpoints made by hand, with arbitrary entries and valid checksums."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -55,6 +55,15 @@ def saved_slices(name: str, sizes: Sequence[int], slices: Sequence[Sequence[tupl
     for size in sizes:
         variable.shape.dim.add(size=size)
     variable.slice.extend(slice_proto(extents) for extents in slices)
+    return found.SerializeToString()
+
+
+def saved_part(name: str, extents: Sequence[tuple[int, int]], data: bytes) -> bytes:
+    """The entry of a single file of TensorFlow 0.x with the float32 values of a part of a variable."""
+    found = saved_tensor_slice_pb2.SavedTensorSlices()
+    found.data.name = name
+    found.data.slice.CopyFrom(slice_proto(extents))
+    found.data.data.float_val.extend(struct.unpack(f"<{len(data) // 4}f", data))
     return found.SerializeToString()
 
 

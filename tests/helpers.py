@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import run_mnist
-from vae_graph import checkpoints, data, training
+from vae_graph import checkpoints, data, rendered, training
 from vae_graph.checkpoints import writing
 from vae_graph.cli.flags import COMMANDS
 from vae_graph.cluster import local
@@ -108,7 +108,7 @@ def write_idx(path, items):
 def write_small_idx(folder):
     """Write 240 rendered training digits and 60 test digits as four IDX files."""
     folder.mkdir(exist_ok=True)
-    images, labels = data.rendered.draw_digits(300, seed=1)
+    images, labels = rendered.draw_digits(300, seed=1)
     images = images.reshape(-1, 28, 28)
     for (images_file, labels_file), part in (((data.TRAIN_IMAGES, data.TRAIN_LABELS), slice(0, 240)),
                                              ((data.TEST_IMAGES, data.TEST_LABELS), slice(240, 300))):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import assert_one_line, damaged, many, posix_only, write_idx
-from vae_graph import data
+from vae_graph import data, rendered
 
 
 class TestReadIdx:
@@ -123,8 +123,8 @@ class TestRenderedDigits:
             np.testing.assert_allclose(centre, 14, atol=0.51)
 
     def test_every_typeface_draws_every_digit_differently(self):
-        glyphs = data.rendered.draw_glyphs()
-        assert len(glyphs) == len(data.rendered.FACES) == 20
+        glyphs = rendered.draw_glyphs()
+        assert len(glyphs) == len(rendered.FACES) == 20
         assert len({glyph.tobytes() for face in glyphs for glyph in face}) == 200
 
     def test_a_nearest_neighbour_classifies_the_digits(self, digits):

@@ -7,7 +7,7 @@ These three functions build the network. The modules, in reading order:
     model             the three builders and the loss
     training_graph    the training step: towers, optimizer, steps per Session.run, stateless noise
     training          the Session loop
-    settings          what determines a run: the original's flags, and others
+    settings, errors  what determines a run: the original's flags, and others; errors that a user can correct
     evaluation        the metrics of a trained model
     pictures, plot    the pictures of a trained model; arrays to figures
     data, download, rendered    MNIST, its download, and its offline substitute

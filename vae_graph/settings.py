@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from vae_graph.errors import UserError
 
-class SettingsError(ValueError):
+
+class SettingsError(UserError):
     """A setting does not fit the data or the run to resume. The message names the flag and both values."""
 
 

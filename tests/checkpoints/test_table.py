@@ -57,23 +57,23 @@ class TestCheckpoints:
         self.check(crafted.write(tmp_path, crafted.table([(b"", header), (b"w", entry)])))
 
     @pytest.mark.parametrize(("claim", "found"), [
-        ({"sizes": [-5]}, r"a variable of shape \[-5\]"),
+        ({"sizes": [-5]}, r"a variable of shape \(-5,\)"),
         ({"sizes": [2**40, 2**40]}, "a variable of shape "),
         ({"sizes": [2**40, 2**40, 0]}, "a variable of shape "),
         ({"sizes": [1] * 300}, "a variable of shape "),
-        ({"sizes": [10**12]}, "1000000000000 elements in 64 bytes"),
-        ({"sizes": [10**9], "dtype": 7}, "1000000000 elements in 64 bytes"),
+        ({"sizes": [10**12]}, "1000000000000 elements of float32 in 64 bytes"),
+        ({"sizes": [10**9], "dtype": 7}, "1000000000 elements of string in 64 bytes"),
         ({"dtype": 99}, "a variable of the unknown type 99"),
         ({"dtype": 104}, "a variable of the unknown type 104"),
         *(({"slices": [[(0, 8)], extents]}, "a slice ") for extents in (
             [(0, -5)], [(-1, 4)], [(0, 0)], [(12, 5)], [(2**62, 2**62)], [], [(0, 4), (0, 4)])),
-        ({"offset": -5}, "Seeking to a negative position"),
-        ({"offset": 10**15}, "Read less bytes than requested"),
-        ({"shard_id": 7}, "No such file or directory"),
-        ({"crc32c": 1}, "Checksum does not match"),
+        ({"offset": -5}, "64 bytes at -5 of the 64 bytes of parameter0.ckpt.data-00000-of-00001"),
+        ({"offset": 10**15}, "64 bytes at 1000000000000000 of the 64 bytes of parameter0.ckpt.data-"),
+        ({"shard_id": 7}, "no file parameter0.ckpt.data-00007-of-00001"),
+        ({"crc32c": 1}, "a variable 'w' whose checksum does not match"),
     ])
     def test_impossible_entries_are_refused(self, tmp_path, claim, found):
-        """Except for the last four, TensorFlow's reader would abort the process."""
+        """For the first of them, TensorFlow's reader aborts the process."""
         prefix = crafted.write(tmp_path, crafted.table([(b"", crafted.header()), (b"w", crafted.entry(**claim))]))
         with pytest.raises(checkpoints.CheckpointError, match=f"expected a valid checkpoint, found: .*{found}"):
             inspection.inspect(prefix)
@@ -85,22 +85,15 @@ class TestCheckpoints:
         [variable] = inspection.inspect(prefix).variables
         assert variable == inspection.Variable("w", (16,), "float32", np.linalg.norm(values.astype(float)), 0, 0)
 
-    def test_a_partitioned_variable_is_read(self, tmp_path):
-        with tf.Graph().as_default(), tf.Session() as session:
-            variable = tf.get_variable("w", [5, 4], partitioner=tf.fixed_size_partitioner(2))
-            session.run(tf.global_variables_initializer())
-            values = session.run(tf.convert_to_tensor(variable))
-            prefix = tf.train.Saver().save(session, str(tmp_path / "x.ckpt"), write_meta_graph=False)
-        np.testing.assert_array_equal(checkpoints.read_variables(prefix)["w"], values)
-
     def test_names_that_are_too_long(self, tmp_path):
         key = crafted.varint(0) + crafted.varint(5000) + crafted.varint(0) + b"w" * 5000
         with pytest.raises(checkpoints.CheckpointError, match="found: a damaged table"):
             inspection.inspect(crafted.write(tmp_path, crafted.sealed([key + bytes(8)])))
         entry = crafted.entry(sizes=[])
         size = crafted.varint(len(entry))
-        growing = b"".join(crafted.varint(900) + crafted.varint(1) + size + b"w" + entry for _ in range(20_000))
-        first = crafted.varint(0) + crafted.varint(900) + size + b"w" * 900 + entry
+        growing = b"".join(crafted.varint(900) + crafted.varint(2) + size + number.to_bytes(2, "big") + entry
+                           for number in range(20_000))
+        first = bytes(3) + crafted.varint(0) + crafted.varint(900) + size + b"w" * 900 + entry        # after a header
         with pytest.raises(checkpoints.CheckpointError, match="found: names that are too long"):
             inspection.inspect(crafted.write(tmp_path, crafted.sealed([first + growing + bytes(8)])))
 
@@ -113,9 +106,9 @@ class TestCheckpoints:
             inspection.inspect(crafted.write(tmp_path, crafted.sealed([block], index=index)))
 
     def test_an_entry_without_a_name(self, tmp_path):
-        """TensorFlow takes it, after the header, for a variable."""
+        """After the header, TensorFlow takes it for a variable."""
         prefix = crafted.write(tmp_path, crafted.table([(b"", crafted.header()), (b"", crafted.entry(dtype=0))]))
-        with pytest.raises(checkpoints.CheckpointError, match="found: a variable of the unknown type 0"):
+        with pytest.raises(checkpoints.CheckpointError, match="found: a damaged table"):
             inspection.inspect(prefix)
 
     def test_impossible_entries_of_the_single_file_are_refused(self, tmp_path):
@@ -127,5 +120,5 @@ class TestCheckpoints:
             inspection.inspect(prefix)
         slices = crafted.saved_slices("w", [-5])
         (tmp_path / "old.ckpt").write_bytes(crafted.table([(b"", slices)]))
-        with pytest.raises(checkpoints.CheckpointError, match=r"found: a variable of shape \[-5\]"):
+        with pytest.raises(checkpoints.CheckpointError, match=r"found: a variable of shape \(-5,\)"):
             inspection.inspect(prefix)

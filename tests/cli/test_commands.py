@@ -402,3 +402,13 @@ def test_a_pipe_is_not_opened(old, capsys, command):
         (old / f"parameter20.ckpt.{part}").unlink()
         os.mkfifo(old / f"parameter20.ckpt.{part}")
         assert "expected " in refused(capsys, command, old / "parameter20.ckpt")
+
+
+def test_inspect_needs_no_tensorflow(old):
+    """So it answers within half a second; importing TensorFlow takes several."""
+    program = ("import sys; from vae_graph.cli.main import main\n"
+               "for flags in ([], ['--json']): assert main(['inspect', 'old', *flags]) == 0\n"
+               "assert main(['inspect', 'nothing']) == 2; assert 'tensorflow' not in sys.modules")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr

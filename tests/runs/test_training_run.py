@@ -13,7 +13,8 @@ from vae_graph.checkpoints import files
 from vae_graph.cli.execution import execute
 from vae_graph.cli.flags import parse_flags
 from vae_graph.runs import signals
-from vae_graph.runs.training_run import Diverged, Stopped, TrainingRun
+from vae_graph.runs.signals import Stopped
+from vae_graph.runs.training_run import Diverged, TrainingRun
 
 
 @pytest.fixture(scope="module")

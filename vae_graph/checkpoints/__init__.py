@@ -1,7 +1,8 @@
 """Checkpoints in the original's format: what is in them, and how they are read, validated and written.
 
-`format` has the names and shapes, `table` and `reading` read and validate, `writing` and `files` write atomically,
-`safe_names` gives TensorFlow names that it does not take for patterns.
+`format` has the names and shapes; `reading` finds, reads and validates checkpoints, whose files `variables`, `table`,
+`protobuf` and `crc32c` parse; `writing` and `files` write atomically; `safe_names` gives TensorFlow names that it does
+not take for patterns. TensorFlow is needed only to write and to restore.
 `inspection`, `comparison` and `export` are what the commands of the same names do.
 """
 

@@ -12,10 +12,11 @@ import tensorflow.compat.v1 as tf
 from vae_graph import checkpoints
 from vae_graph.checkpoints import files
 from vae_graph.checkpoints.safe_names import safe_dir
+from vae_graph.errors import UserError
 from vae_graph.model import Bernoulli_decoder, gaussian_encoder
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """A model cannot be written. The message names the path, what was expected and what was found."""
 
 

@@ -9,11 +9,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from vae_graph.errors import UserError
+
 STAGING = ".saving-"     # prefix of the names of incomplete files and folders
 LOCK_FILE = ".lock"
 
 
-class FolderInUse(ValueError):
+class FolderInUse(UserError):
     """Another process writes to a folder. The message names both."""
 
 

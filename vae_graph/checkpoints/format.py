@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vae_graph.errors import UserError
+
 FILE_NAME = "parameter{epoch}.ckpt"
 STEP = "Variable"                # the original's step counter has no name of its own
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint cannot be used. The message names it, what was expected and what was found."""
 
 

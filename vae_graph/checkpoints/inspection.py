@@ -77,9 +77,9 @@ def _step(value: np.ndarray | None) -> int | None:
 
 
 def _variable(name: str, value: np.ndarray) -> Variable:
-    value = np.asarray(value)        # a string is read as bytes
-    shape, dtype = value.shape, "string" if value.dtype.kind in "SO" else value.dtype.name
-    if value.dtype.kind in "SOc":
+    # Strings and the like, which are not read, have the name of their type.
+    shape, dtype = value.shape, value.dtype.names[0] if value.dtype.names else value.dtype.name
+    if value.dtype.names or value.dtype.kind == "c":
         return Variable(name, shape, dtype, None, 0, 0)
     value = value.astype(np.float64)
     n_nan, n_inf = int(np.isnan(value).sum()), int(np.isinf(value).sum())

@@ -1,16 +1,17 @@
 """Reading checkpoints: every one is validated before it is used."""
 
+from __future__ import annotations
+
 import difflib
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import astuple
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
-from vae_graph.checkpoints import table
 from vae_graph.checkpoints.format import (
     FILE_NAME,
     STEP,
@@ -21,6 +22,10 @@ from vae_graph.checkpoints.format import (
     model_shapes,
 )
 from vae_graph.checkpoints.safe_names import safe_prefix
+from vae_graph.checkpoints.variables import read_v1, read_v2
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
 
 REQUIRED_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")             # without it there is no checkpoint
 PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
@@ -56,21 +61,14 @@ def find(path: Path) -> tuple[str, dict[str, CheckpointError]]:
 
 
 def read_variables(prefix: str) -> dict[str, np.ndarray]:
-    """Every variable of a checkpoint by its name. Reading them verifies the format's checksums.
-
-    Strings, of which this network has none, are not read: they are empty objects.
+    """Every variable of a checkpoint by its name: see `variables`.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it is invalid.
     """
     try:
-        table.validate(prefix)
-        with safe_prefix(prefix) as name_for_tensorflow:
-            reader = tf.train.load_checkpoint(name_for_tensorflow)
-            shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-            return {name: reader.get_tensor(name) if dtypes[name].is_numpy_compatible and dtypes[name] != tf.string
-                    else np.empty(shapes[name], object) for name in shapes}
-    except (tf.errors.OpError, RuntimeError, LookupError, ValueError, OSError) as error:     # the reader raises many
+        return read_v2(prefix) if os.path.exists(f"{prefix}.index") else read_v1(prefix)
+    except (ValueError, OSError) as error:
         raise CheckpointError(f"{prefix}: expected a valid checkpoint, found: {first_line(error)}") from None
 
 

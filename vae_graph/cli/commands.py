@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from vae_graph import data, evaluation, pictures
-from vae_graph.checkpoints import comparison, inspection
+from vae_graph.checkpoints import comparison
 from vae_graph.checkpoints import export as exports
 from vae_graph.cli import report
 from vae_graph.cli.inputs import describe_images, find_checkpoint, load_data
@@ -12,12 +12,6 @@ from vae_graph.cli.outputs import draw_results, figures_folder, writable_folder,
 from vae_graph.pages import explorer
 from vae_graph.runs.record import trained_on
 from vae_graph.settings import SettingsError
-
-
-def inspect(flags: argparse.Namespace) -> str:
-    """What is in a checkpoint."""
-    found = inspection.inspect(find_checkpoint(flags.checkpoint))
-    return report.as_json(flags, inspection=report.fields(found)) if flags.json else report.inspection(found)
 
 
 def evaluate(flags: argparse.Namespace) -> str:

@@ -1,29 +1,21 @@
-"""Running a command: its function, its output, and one line for each error."""
+"""Running a command: its function, its output, and one line for each error.
+
+TensorFlow is imported only with the function of a command that needs it.
+"""
 
 import argparse
 import contextlib
 import importlib
+import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-import tensorflow as tf
-
-from vae_graph.checkpoints import CheckpointError
-from vae_graph.checkpoints.export import ExportError
-from vae_graph.checkpoints.files import FolderInUse
 from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN, TRAIN_IN_CLUSTER, printable, program_name
 from vae_graph.cluster import config
-from vae_graph.cluster.config import ClusterError
-from vae_graph.data import DataError
-from vae_graph.runs.training_run import Diverged, Stopped
-from vae_graph.settings import SettingsError
-
-REPORTED_ERRORS = (DataError, CheckpointError, SettingsError, ExportError, FolderInUse, ClusterError, Diverged)
-
-if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3":
-    tf.get_logger().setLevel("ERROR")        # else it warns of deprecated TensorFlow 1 functions
+from vae_graph.errors import UserError
+from vae_graph.runs.signals import Stopped
 
 
 def execute(flags: argparse.Namespace) -> int:
@@ -36,7 +28,7 @@ def execute(flags: argparse.Namespace) -> int:
             text = run_command(flags)
         print(text, flush=True)
         return 0
-    except REPORTED_ERRORS as error:
+    except UserError as error:
         message = str(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for the output that is still buffered
@@ -65,4 +57,28 @@ def run_command(flags: argparse.Namespace) -> str:
 def load_function(name: str) -> Callable[..., str]:
     """The function `module:name`."""
     module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)
+    with quiet_imports():
+        return getattr(importlib.import_module(module), function)
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Suppress TensorFlow's start-up messages, unless the user set a level for them, and tracebacks on Ctrl-C.
+
+    Some messages are written during the import, regardless of TensorFlow's log level and of Python's streams: then
+    the file descriptor itself is redirected.
+    """
+    with contextlib.ExitStack() as stack:
+        if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            stack.callback(signal.signal, signal.SIGINT, signal.default_int_handler)
+        if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+            stderr = os.dup(2)
+            with open(os.devnull, "wb") as null:
+                os.dup2(null.fileno(), 2)
+            stack.callback(os.close, stderr)
+            stack.callback(os.dup2, stderr, 2)
+        yield
+        if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
+            logging.getLogger("tensorflow").setLevel("ERROR")        # else it warns of deprecated functions

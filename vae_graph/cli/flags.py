@@ -274,7 +274,7 @@ COMMANDS = {
     TRAIN: Command("train the variational autoencoder on MNIST, evaluate it, and draw the three result pictures",
                    (_network, _learning, _data_and_results, _machines), "run_mnist:train"),
     "inspect": Command("inspect a checkpoint: format, layer sizes, step, every variable",
-                       (_checkpoint, _json), "vae_graph.cli.commands:inspect"),
+                       (_checkpoint, _json), "vae_graph.cli.inspect:inspect"),
     "evaluate": Command("evaluate a checkpoint on the test images",
                         (_checkpoint, _measuring, _images, _noise, _json), "vae_graph.cli.commands:evaluate"),
     "figures": Command("draw the pictures of a checkpoint",

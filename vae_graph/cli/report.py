@@ -1,25 +1,26 @@
 """Results as text: lines for people, JSON for programs."""
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
+import importlib
+import importlib.metadata
 import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-import numpy as np
-import PIL
-import tensorflow as tf
+from typing import TYPE_CHECKING, Any
 
 import vae_graph
-from vae_graph.checkpoints.comparison import Comparison
 from vae_graph.checkpoints.inspection import STEPS_PER_EPOCH, Inspection
 from vae_graph.cluster.config import Cluster
-from vae_graph.data import DataSet
-from vae_graph.evaluation import Evaluation
+
+if TYPE_CHECKING:        # these import TensorFlow, which `inspect` does without
+    from vae_graph.checkpoints.comparison import Comparison
+    from vae_graph.data import DataSet
+    from vae_graph.evaluation import Evaluation
 
 # The labels of the metrics, and notes: the original's three under their own names, then the true ones.
 METRICS = {
@@ -140,12 +141,18 @@ def as_json(flags: argparse.Namespace, data_set: DataSet | None = None, **result
         "flags": {name: value.as_posix() if isinstance(value, Path) else value for name, value in vars(flags).items()},
         "data": {"name": data_set.name, "sha256": data_set.sha256} if data_set else None,
         "versions": {"vae_graph": vae_graph.__version__, "python": platform.python_version(),
-                     "tensorflow": tf.__version__, "numpy": np.__version__, "matplotlib": matplotlib.__version__,
-                     "pillow": PIL.__version__},
+                     **{name: _version(name) for name in ("tensorflow", "numpy", "matplotlib", "pillow")}},
         "host": {"machine": platform.machine(), "threads": os.cpu_count()},
         "seed": vars(flags).get("seed"),
         **results,
     }, indent=1, allow_nan=False)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:          # such as that of tensorflow-cpu
+        return importlib.import_module(package).__version__
 
 
 def _heading(text: str, found: Evaluation) -> str:

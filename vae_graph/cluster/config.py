@@ -5,13 +5,15 @@ import os
 import re
 from dataclasses import dataclass
 
+from vae_graph.errors import UserError
+
 ROLES = ("chief", "worker", "ps")
 # A host name, whose labels have at most 63 characters, or an IPv6 address in brackets; the port.
 LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 ADDRESS = re.compile(rf"({LABEL}(\.{LABEL})*\.?|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{{1,5}})")
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError):
     """`TF_CONFIG` is invalid, or a task is unreachable. The message names it."""
 
 

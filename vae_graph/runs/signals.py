@@ -11,6 +11,14 @@ from typing import Any
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+class Stopped(Exception):
+    """A signal stopped the run. `prefix` is the checkpoint of its last finished step; empty where none is saved."""
+
+    def __init__(self, number: signal.Signals, prefix: str = "") -> None:
+        super().__init__(f"stopped by {number.name}" + (f"; all steps so far are saved in {prefix}" if prefix else ""))
+        self.number = number
+
+
 @contextlib.contextmanager
 def deferred() -> Iterator[list[signal.Signals]]:
     """Append the first of these signals to the list that this yields; a second one has its usual effect.

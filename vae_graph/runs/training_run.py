@@ -10,10 +10,12 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph.checkpoints import files, writing
+from vae_graph.errors import UserError
 from vae_graph.runs import events, signals
 from vae_graph.runs import folder as run_folder
 from vae_graph.runs.record import RECORD_FILE, RunRecord
 from vae_graph.runs.resume import load_run
+from vae_graph.runs.signals import Stopped
 from vae_graph.settings import Settings, SettingsError
 from vae_graph.training_graph import ERROR_NAMES
 
@@ -21,16 +23,8 @@ from vae_graph.training_graph import ERROR_NAMES
 OnCheckpoint = Callable[[str], Mapping[str, bytes] | None]
 
 
-class Diverged(ValueError):
+class Diverged(UserError):
     """An error became NaN or infinite. The message names the step, the error and what to change."""
-
-
-class Stopped(Exception):
-    """A signal stopped the run. `prefix` is the checkpoint of its last finished step; empty where none is saved."""
-
-    def __init__(self, number: signal.Signals, prefix: str = "") -> None:
-        super().__init__(f"stopped by {number.name}" + (f"; all steps so far are saved in {prefix}" if prefix else ""))
-        self.number = number
 
 
 class TrainingRun:

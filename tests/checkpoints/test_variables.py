@@ -1,0 +1,108 @@
+"""Our reader against TensorFlow's: the same names, types, shapes and bytes."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from tests.helpers import ORACLE_DIR, write_checkpoint
+from vae_graph import checkpoints
+from vae_graph.checkpoints import variables
+
+QUANTIZED = {"qint8", "quint8", "qint16", "quint16", "qint32"}       # they are read as integers
+V1 = {"write_version": tf.train.SaverDef.V1}
+
+
+def assert_same_as_tensorflows(prefix):
+    reader = tf.train.load_checkpoint(prefix)
+    found = checkpoints.read_variables(prefix)
+    assert found.keys() == reader.get_variable_to_shape_map().keys()
+    for name, value in found.items():
+        expected = np.asarray(reader.get_tensor(name))
+        assert (value.dtype, value.shape, value.tobytes()) == (expected.dtype, expected.shape, expected.tobytes()), name
+
+
+def save(prefix, values, op=tf.raw_ops.SaveV2):
+    """Arrays of any type, by TensorFlow's operation for either format."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = [tf.placeholder(np.asarray(value).dtype) for value in values.values()]
+        if op is tf.raw_ops.Save:
+            save = op(filename=str(prefix), tensor_names=[*values], data=tensors)
+        else:
+            save = op(prefix=str(prefix), tensor_names=[*values], shape_and_slices=[""] * len(values), tensors=tensors)
+        session.run(save, dict(zip(tensors, values.values(), strict=True)))
+    return str(prefix)
+
+
+def values_of(name, rng):
+    """Some values of a type, the extreme ones of integers among them."""
+    dtype = np.dtype(tf.as_dtype(name).as_numpy_dtype)
+    if name in ("bool", "int4", "uint4", "int2", "uint2", "float4_e2m1fn"):
+        return rng.integers(0, 2, (3, 4)).astype(dtype)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return np.array([[limits.min, limits.max, 0, 1]], dtype)
+    return rng.normal(size=(3, 4)).astype(dtype)
+
+
+def test_every_type_of_tensorflow_is_known():
+    for number in range(1, 100):
+        try:
+            name = tf.as_dtype(number).base_dtype.name if number < 100 else None
+        except TypeError:
+            name = None
+        assert variables.TYPES.get(number) == name
+
+
+@pytest.mark.parametrize("name", sorted({*variables.TYPES.values()} - variables.UNREAD - QUANTIZED))
+def test_every_type_is_read(tmp_path, name):
+    value = values_of(name, np.random.default_rng(0))
+    assert_same_as_tensorflows(save(tmp_path / "x", {"w": value, "empty": value[:0], "scalar": value[0, 0]}))
+
+
+@pytest.mark.parametrize("name", [*variables.FIXED_SIZE_FIELDS, *variables.INTEGER_FIELDS])
+def test_every_type_is_read_in_the_format_of_tensorflow_0(tmp_path, name):
+    values = values_of(name, np.random.default_rng(0))
+    assert_same_as_tensorflows(save(tmp_path / "x", {"w": values, "scalar": values[0, 0]}, tf.raw_ops.Save))
+
+
+@pytest.mark.parametrize("version", [{}, V1])
+def test_strings_are_not_read(tmp_path, version):
+    prefix = write_checkpoint(tmp_path / "x", {"names": np.array([b"a", b"bc"]), "w": np.float32(1)}, **version)
+    found = checkpoints.read_variables(prefix)
+    assert found["names"].shape == (2,)
+    assert found["names"].dtype.names == ("string",)
+    assert found["w"] == 1
+
+
+def test_a_checkpoint_of_tensorflow_1():
+    assert_same_as_tensorflows(str(ORACLE_DIR / "parameter20.ckpt"))
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_partitioned_variable_is_read(tmp_path, axis, sharded):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("w", [300, 70_000 // 300][::1 - 2 * axis], partitioner=tf.fixed_size_partitioner(3, axis))
+        tf.get_variable("b", [5])
+        session.run(tf.global_variables_initializer())
+        prefix = tf.train.Saver(sharded=sharded).save(session, str(tmp_path / "x.ckpt"), write_meta_graph=False)
+    assert_same_as_tensorflows(prefix)
+
+
+def test_a_partitioned_variable_in_the_format_of_tensorflow_0(tmp_path):
+    """TensorFlow's reader of the two refuses it."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        variable = tf.get_variable("w", [5, 4], partitioner=tf.fixed_size_partitioner(2), use_resource=False)
+        session.run(tf.global_variables_initializer())
+        expected = session.run(tf.convert_to_tensor(variable))
+        prefix = tf.train.Saver(**V1).save(session, str(tmp_path / "x.ckpt"), write_meta_graph=False)
+    np.testing.assert_array_equal(checkpoints.read_variables(prefix)["w"], expected)
+
+
+def test_a_checkpoint_of_objects(tmp_path):
+    """As TensorFlow 2 writes them, with a string that describes the objects."""
+    variable = __import__("tensorflow").Variable(np.arange(3.0))
+    prefix = __import__("tensorflow").train.Checkpoint(v=variable).write(str(tmp_path / "x"))
+    found = checkpoints.read_variables(prefix)
+    np.testing.assert_array_equal(found["v/.ATTRIBUTES/VARIABLE_VALUE"], np.arange(3.0))
+    assert found["_CHECKPOINTABLE_OBJECT_GRAPH"].dtype.names == ("string",)
