@@ -1,5 +1,13 @@
-"""What the errors that a user can correct have in common."""
+"""What the errors that a user can correct have in common, and how a text from outside is shown."""
 
 
 class UserError(ValueError):
     """The program reports it in one line: the file or flag, what was expected, and what was found."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: object) -> str:
+    """A text as one line without control characters: those of a file's name, for example, are escaped."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in str(text))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests import crafted
+from vae_graph.checkpoints import crc32c as crc
 from vae_graph.checkpoints.crc32c import crc32c, masked_crc32c
 
 
@@ -19,7 +20,9 @@ def test_vectors_of_the_standard(content, checksum):
     assert crc32c(content) == checksum
 
 
-def test_every_length_gives_what_a_byte_by_byte_loop_gives():
+@pytest.mark.parametrize("chunk", [crc.CHUNK, 1000])
+def test_every_length_gives_what_a_byte_by_byte_loop_gives(monkeypatch, chunk):
+    monkeypatch.setattr(crc, "CHUNK", chunk)
     content = np.random.default_rng(0).bytes(70_001)
     for size in [*range(300), 4095, 4096, 4097, 65_535, 70_001]:
         assert masked_crc32c(content[:size]) == crafted.crc32c(content[:size]), size

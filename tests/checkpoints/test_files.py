@@ -36,6 +36,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@posix_only
+def test_what_a_process_is_writing_is_not_stale(tmp_path, monkeypatch):
+    def clean_then_replace(source, target):
+        files.remove_stale(tmp_path)
+        replace(source, target)
+
+    replace = os.replace
+    (tmp_path / ".saving-1-2").touch()
+    os.mkfifo(tmp_path / ".saving-3-4")
+    monkeypatch.setattr(files.os, "replace", clean_then_replace)
+    with files.staging_dir(tmp_path) as staging:
+        files.write_atomic(tmp_path / "run.json", b"whole")
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([staging.name, "run.json"])
+    files.remove_stale(tmp_path)
+    assert (tmp_path / "run.json").read_bytes() == b"whole"
+
+
 def test_files_are_fsynced_before_they_are_renamed(digits, tmp_path, monkeypatch):
     synced, replace, fsync = set(), os.replace, os.fsync
 

@@ -13,14 +13,10 @@ import run_mnist
 from tests.helpers import ORACLE_DIR, posix_only, train, write_checkpoint
 from vae_graph import checkpoints
 from vae_graph.checkpoints import safe_names
-from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN
 from vae_graph.runs import events
 
 NAMES = ["run[1]", "run?", "run\\1", "run$\\x", os.fsdecode(b"run\xff")]
 pytestmark = posix_only
-
-
-COMMANDS_THAT_READ = [name for name in COMMANDS if name not in (TRAIN, SWEEP)]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
@@ -33,19 +29,6 @@ def test_a_run_is_written_and_resumed(digits, tmp_path, name):
     assert {path.name for path in folder.glob("*.index")} == {f"parameter{epoch}.ckpt.index" for epoch in range(3)}
     assert len([*folder.glob(events.EVENT_FILES)]) == 2
     assert not [*folder.glob("earlier-*")]
-
-
-@pytest.mark.parametrize("command", COMMANDS_THAT_READ)
-@pytest.mark.parametrize("name", ["run[1]", os.fsdecode(b"run\xff")], ids=ascii)
-def test_every_command_reads_and_writes(in_tmp, without_drawing, capsys, name, command):
-    shutil.copytree(ORACLE_DIR, name)
-    more = {"inspect": (), "sample": (), "export": (f"{name}/model", "--npz", f"{name}/weights.npz"),
-            "compare": (f"{name}/parameter0.ckpt", "--dataset", "other")}.get(command, ("--dataset", "other"))
-    figures = () if command in ("inspect", "evaluate", "export") else ("--figures_dir", f"{name}/figures")
-    assert run_mnist.main([command, f"{name}/parameter20.ckpt", *more, *figures]) == 0, capsys.readouterr().err
-    if command == "export":
-        assert Path(name, "model", "saved_model.pb").is_file()
-        assert Path(name, "weights.npz").is_file()
 
 
 def test_a_pattern_does_not_match_another_checkpoint(in_tmp, capsys):

@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 import run_mnist
-from tests.helpers import ORACLE_DIR, ROOT, SMALL, closed_output, command, one_line_error, posix_only, write_checkpoint
+from tests.helpers import ORACLE_DIR, ROOT, SMALL, one_line_error, write_checkpoint
 from vae_graph import checkpoints, data, evaluation, plot, training
 from vae_graph.checkpoints import comparison, inspection
 from vae_graph.settings import Settings
@@ -249,100 +249,6 @@ def test_export_to_either_place(old, capsys):
     assert one_line_error(capsys) == "DIR: expected a folder to export to, or --npz FILE, found neither"
 
 
-def flip_a_byte(path):
-    content = bytearray(path.read_bytes())
-    content[5000] ^= 1
-    path.write_bytes(content)
-
-
-NOT_WHOLE = "parameter20.ckpt: expected a valid checkpoint, found: "
-# Damage to parameter20.ckpt's two files, and the resulting error.
-UNREADABLE = {
-    "no data": (lambda index, values: values.unlink(), NOT_WHOLE),
-    "truncated data": (lambda index, values: values.write_bytes(values.read_bytes()[:-1000]), NOT_WHOLE),
-    "flipped byte": (lambda index, values: flip_a_byte(values), NOT_WHOLE),
-    "truncated index": (lambda index, values: index.write_bytes(index.read_bytes()[:500]), NOT_WHOLE),
-    "no index": (lambda index, values: index.unlink(), "parameter20.ckpt: expected a checkpoint's prefix, one of its "
-                 "files, or a folder of checkpoints, found no .index file beside it"),
-    "nothing": (lambda index, values: (index.unlink(), values.unlink()), "parameter20.ckpt: expected a checkpoint's "
-                "prefix, one of its files, or a folder of checkpoints, found nothing of that name"),
-    "another file": (lambda index, values: (index.unlink(), Path("old/parameter20.ckpt").write_text("no checkpoint")),
-                     NOT_WHOLE),
-    "no checkpoint in a folder": (lambda index, values: (index.unlink(), Path("old/parameter20.ckpt").mkdir()),
-                                  "parameter20.ckpt: expected a folder with a valid checkpoint in it, found: "
-                                  "no parameter<epoch>.ckpt"),
-}
-
-
-def zeros(*shape):
-    return np.zeros(shape, np.float32)
-
-
-# Changes to the variables of parameter20.ckpt, and the resulting error.
-UNFIT = {
-    "another network": (lambda variables: {"gaussian_MLP_encoder/w0": zeros(784, 500)}, "the variable "
-                        "encoder_hidden_1/w1, found none of that name; the most similar is gaussian_MLP_encoder/w0"),
-    "decoder only": (lambda variables: {name: value for name, value in variables.items() if name.startswith("decoder")},
-                     "the variable encoder_hidden_1/w1, found none of that name; the most similar is "
-                     "decoder_hidden_1/w4"),
-    "sizes that do not fit": (lambda variables: variables | {"decoder_hidden_2/w5": zeros(12, 13)},
-                              "decoder_hidden_2/w5 of shape (12, 12), found (12, 13)"),
-    "nan": (lambda variables: variables | {"encoder_z/b3": zeros(4) * np.nan},
-            "finite numbers, found NaN or infinity in encoder_z/b3"),
-}
-ANOTHER_INPUT = (lambda variables: variables | {"encoder_hidden_1/w1": zeros(100, 16), "decoder_output/b6": zeros(100),
-                                                "decoder_output/w6": zeros(12, 100)},
-                 "a network for the data's 784 pixels per image, found one for 100")
-MEASURING = {"evaluate": OTHER, "figures": OTHER, "compare": ("old/parameter0.ckpt", *OTHER), "walk": OTHER,
-             "explore": OTHER}
-USING = MEASURING | {"export": ("new", "--npz", "new.npz"), "sample": ()}
-
-
-def refused(capsys, command, checkpoint):
-    """The error of a command for an unusable checkpoint; the command must have written nothing."""
-    before = sorted(Path().rglob("*.*"))
-    capsys.readouterr()
-    assert run_mnist.main([command, str(checkpoint), *(USING | {"inspect": ()})[command]]) == 2
-    assert sorted(Path().rglob("*.*")) == before
-    return one_line_error(capsys)
-
-
-@pytest.mark.parametrize("command", [*USING, "inspect"])
-@pytest.mark.parametrize(("damage", "message"), UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_an_unreadable_checkpoint_is_one_line(old, capsys, damage, message, command):
-    damage(old / "parameter20.ckpt.index", old / "parameter20.ckpt.data-00000-of-00001")
-    assert refused(capsys, command, old / "parameter20.ckpt").startswith(str(old / message))
-
-
-@pytest.mark.parametrize(("command", "change", "message"), [
-    *((command, *unfit) for command in USING for unfit in UNFIT.values()),
-    *((command, *ANOTHER_INPUT) for command in MEASURING)])
-def test_an_unsuitable_checkpoint_is_one_line(old, capsys, command, change, message):
-    prefix = write_checkpoint("x.ckpt", change(checkpoints.read_variables(str(old / "parameter20.ckpt"))))
-    assert refused(capsys, command, prefix) == f"x.ckpt: expected {message}"
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("n_z", [2, 10])
-@pytest.mark.parametrize("command", [*MEASURING, "sample"])
-def test_finite_but_huge_weights_are_one_line(in_tmp, capsys, command, n_z):
-    shapes = checkpoints.model_shapes(checkpoints.LayerSizes(784, 3, n_z, 3))
-    huge = {name: np.full(shape, 3e38, np.float32) for name, shape in shapes.items()}
-    Path("old").mkdir()
-    write_checkpoint("old/parameter0.ckpt", huge)
-    if command == "explore" and n_z != 2:
-        pytest.skip("the explorer is for n_z = 2")
-    message = refused(capsys, command, write_checkpoint("x.ckpt", huge))
-    assert message.startswith("x.ckpt: expected ")
-
-
-def test_samples_need_images_of_28_by_28(old, capsys):
-    change, _ = ANOTHER_INPUT
-    prefix = write_checkpoint("x.ckpt", change(checkpoints.read_variables(str(old / "parameter20.ckpt"))))
-    assert refused(capsys, "sample", prefix) == (
-        "x.ckpt: expected a network for images of 784 pixels, found one for 100")
-
-
 @pytest.mark.parametrize("command", ["evaluate", "figures", "compare"])
 def test_without_mnist_the_substitute_is_named(old, without_drawing, capsys, monkeypatch, command, digits):
     monkeypatch.setattr(data, "rendered_digits", lambda: digits)
@@ -372,36 +278,6 @@ def test_samples_of_a_network_not_trained_on_mnist_say_so(old, capsys, monkeypat
     for checkpoint in ("other", "mnist", "old"):
         run(capsys, "sample", checkpoint, "--n", "4")
     assert titles == ["from a network not trained on MNIST", "", ""]
-
-
-@posix_only
-def test_a_closed_pipe_ends_a_command_quietly(old, capsys):
-    """As in `inspect CHECKPOINT | head -2`."""
-    with closed_output():
-        assert run_mnist.main(["inspect", str(old)]) == 0
-    assert capsys.readouterr().err == ""
-
-
-@posix_only
-def test_closed_standard_streams(old):
-    program = f"exec {sys.executable} {ROOT / 'run_mnist.py'}"
-    done = subprocess.run(f"{program} evaluate old --dataset other --draws 1 >&- 2>&-", shell=True,
-                          env=command()["env"])
-    assert done.returncode == 0
-
-
-def test_control_characters_in_a_name_are_escaped(in_tmp, capsys):
-    assert run_mnist.main(["inspect", "a\nb\x1b[31m\udcff"]) == 2
-    assert one_line_error(capsys).startswith(r"a\nb\x1b[31m\udcff: expected a checkpoint's prefix, ")
-
-
-@posix_only
-@pytest.mark.parametrize("command", [*USING, "inspect"])
-def test_a_pipe_is_not_opened(old, capsys, command):
-    for part in ("data-00000-of-00001", "index"):
-        (old / f"parameter20.ckpt.{part}").unlink()
-        os.mkfifo(old / f"parameter20.ckpt.{part}")
-        assert "expected " in refused(capsys, command, old / "parameter20.ckpt")
 
 
 def test_inspect_needs_no_tensorflow(old):

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,26 @@ def test_a_closed_output_is_one_line(in_tmp, capsys):
     assert one_line_error(capsys) == (
         "expected an output that stays open, found it closed; rerun the same command, without --restart, to resume "
         "from the latest checkpoint")
+
+
+@posix_only
+@pytest.mark.slow
+def test_a_sleep_of_ten_seconds_changes_no_byte(in_tmp):
+    """As when a laptop is closed; in an interpreter that skips assertions."""
+    found = []
+    for name, seconds in (("awake", 0), ("asleep", 10)):
+        run = command("--dataset", "other", *SMALL, "--num_epoch", "400", "--checkpoint_every", "400",
+                      "--checkpoint_dir", name, "--figures_dir", name)
+        run["args"].insert(1, "-O")
+        with subprocess.Popen(**run) as process:
+            for line in process.stdout:
+                if line.startswith("Epoch:  100 "):
+                    process.send_signal(signal.SIGSTOP)
+                    time.sleep(seconds)
+                    process.send_signal(signal.SIGCONT)
+        assert process.returncode == 0
+        # The record of the results names the folders.
+        found.append({path.name: path.read_bytes() for path in Path(name, "other").iterdir()
+                      if not path.name.startswith("events.") and path.name not in ("run.json", ".lock")})
+    assert found[0] == found[1]
+    assert len(found[0]) > 10

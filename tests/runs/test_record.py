@@ -25,7 +25,7 @@ class TestRecords:
         try:
             run = record.read_record(path, like=RUN)
         except checkpoints.CheckpointError as error:
-            assert_one_line(error, f"{path}: expected a record written by this program, found ")
+            assert_one_line(error, f"{path}: expected a record written by this program, found: ")
         else:
             assert run.settings.keys() == RUN.settings.keys()
             assert len({len(column) for column in run.errors.values()}) == 1
@@ -70,7 +70,7 @@ class TestRecords:
         path.write_text(json.dumps(json.loads(RUN.as_json()) | {name: value}))
         with pytest.raises(checkpoints.CheckpointError) as error:
             record.read_record(path, like=RUN)
-        assert_one_line(error.value, f"{path}: expected a record written by this program, found ")
+        assert_one_line(error.value, f"{path}: expected a record written by this program, found: ")
 
     def test_errors_of_epochs_are_read(self, tmp_path):
         run = record.RunRecord(RUN.settings, RUN.data, first_epoch=3, first_step=40)

@@ -4,15 +4,13 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-from tests.helpers import (
-    ORACLE_DIR,
-    SETTINGS,
-    train,
-    write_checkpoint,
-)
+from tests.helpers import ORACLE_DIR, SETTINGS, files_of_at_most, posix_only, train, write_checkpoint
 from vae_graph import checkpoints, training
+from vae_graph.checkpoints import writing
+from vae_graph.runs.folder import archive_run
 from vae_graph.settings import SettingsError
 
 
@@ -29,6 +27,42 @@ def trained(digits, tmp_path_factory):
 @pytest.fixture
 def run_folder(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "run")
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+
+
+@posix_only
+def test_nothing_is_moved_in_a_folder_that_cannot_be_written_to(digits, run_folder):
+    flip_a_byte(run_folder / "parameter2.ckpt.data-00000-of-00001")
+    before = {path.name: path.read_bytes() for path in run_folder.iterdir()}
+    with files_of_at_most(0), pytest.raises(checkpoints.CheckpointError, match="expected a folder to write to"):
+        train(digits, run_folder, num_epoch=4)
+    assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before
+
+
+def test_nothing_is_moved_if_what_is_written_is_not_read_back(digits, run_folder, monkeypatch):
+    before = {path.name: path.read_bytes() for path in run_folder.iterdir()}
+    monkeypatch.setattr(writing.Path, "read_bytes", lambda path: b"other")
+    with pytest.raises(checkpoints.CheckpointError, match="expected to read back what is written there"):
+        archive_run(run_folder)
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_called_invalid(digits, run_folder, monkeypatch):
+    """As after an error of the disk: another attempt may succeed."""
+    def fail(*args):
+        raise OSError(5, "Input/output error")
+
+    before = {path.name: path.read_bytes() for path in run_folder.iterdir()}
+    monkeypatch.setattr(np, "fromfile", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        train(digits, run_folder, num_epoch=4)
+    assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before
 
 
 def test_a_stopped_run_resumes(digits, tmp_path, capsys):

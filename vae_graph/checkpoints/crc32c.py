@@ -11,8 +11,9 @@ import functools
 import numpy as np
 
 POLYNOMIAL = 0x82F63B78          # with the coefficient of x^31 in the lowest bit
-WORD = 4                         # bytes by which a register advances at once
 ALL_ONES = 0xFFFFFFFF
+WORD = 4                         # bytes by which a register advances at once
+CHUNK = 1 << 24                  # bytes: bounds the memory for copies
 
 
 def masked_crc32c(content: bytes | np.ndarray) -> int:
@@ -24,21 +25,40 @@ def masked_crc32c(content: bytes | np.ndarray) -> int:
 def crc32c(content: bytes | np.ndarray) -> int:
     """The checksum of some bytes: uint8 if they are an array."""
     content = np.frombuffer(content, np.uint8)
-    # About as many parts as a part has words. Zeros in front change nothing, since a register begins with zeros.
-    log_n_words = max(content.size // WORD, 1).bit_length() // 2
-    part_size = WORD << log_n_words
-    n_parts = -(-max(content.size, WORD) // part_size)
-    padded = np.zeros(n_parts * part_size, np.uint8)
-    padded[padded.size - content.size:] = content
-    padded[padded.size - content.size:][:WORD] ^= 0xFF           # the standard's register begins with ones
+    register = ALL_ONES
+    for start in range(0, content.size, CHUNK):
+        chunk = content[start:start + CHUNK]
+        register = _after_zeros(register, chunk.size) ^ _register(chunk)
+    return register ^ ALL_ONES
 
+
+def _register(content: np.ndarray) -> int:
+    """The register after some bytes, if it begins with zeros."""
+    # About as many parts as a part has words. Zeros in front change nothing.
+    log_part_size = max(content.size // WORD, 1).bit_length() // 2 + 2
+    n_parts = -(-content.size >> log_part_size)
+    padded = np.zeros(n_parts << log_part_size, np.uint8)
+    padded[padded.size - content.size:] = content
     words = np.ascontiguousarray(padded.view("<u4").reshape(n_parts, -1).T)
     registers = np.zeros(n_parts, np.uint32)
     for word in words:
         registers = _advance(registers ^ word)
-    crc = _combine(registers, log_n_words)
-    # Of a message shorter than a word, some of the first register's ones are left.
-    return crc ^ ALL_ONES ^ (ALL_ONES >> 8 * content.size if content.size < WORD else 0)
+
+    while registers.size > 1:            # combine pairs of neighbours
+        if registers.size % 2:
+            registers = np.concatenate([np.zeros(1, np.uint32), registers])
+        registers = _multiply(_shift(log_part_size), registers[::2]) ^ registers[1::2]
+        log_part_size += 1
+    return int(registers[0])
+
+
+def _after_zeros(register: int, n_bytes: int) -> int:
+    """A register after some bytes of zeros."""
+    registers = np.array([register], np.uint32)
+    for log_size in range(n_bytes.bit_length()):
+        if n_bytes >> log_size & 1:
+            registers = _multiply(_shift(log_size), registers)
+    return int(registers[0])
 
 
 def _advance(registers: np.ndarray) -> np.ndarray:
@@ -60,22 +80,12 @@ def _after_bits(registers: np.ndarray, n_bits: int) -> np.ndarray:
     return registers
 
 
-def _combine(registers: np.ndarray, log_n_words: int) -> int:
-    """The register of the whole message from those of its parts, of 2 ** `log_n_words` words each."""
-    while registers.size > 1:
-        if registers.size % 2:
-            registers = np.concatenate([np.zeros(1, np.uint32), registers])
-        registers = _multiply(_shift(log_n_words), registers[::2]) ^ registers[1::2]
-        log_n_words += 1
-    return int(registers[0])
-
-
 @functools.cache
-def _shift(log_n_words: int) -> np.ndarray:
-    """The matrix, as its 32 columns, that advances a register by 2 ** `log_n_words` words of zeros."""
-    if log_n_words == 0:
-        return _advance(np.uint32(1) << np.arange(32, dtype=np.uint32))
-    half = _shift(log_n_words - 1)
+def _shift(log_size: int) -> np.ndarray:
+    """The matrix, as its 32 columns, that advances a register by 2 ** `log_size` bytes of zeros."""
+    if log_size == 0:
+        return _after_bits(np.uint32(1) << np.arange(32, dtype=np.uint32), 8)
+    half = _shift(log_size - 1)
     return _multiply(half, half)
 
 

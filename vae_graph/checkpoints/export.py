@@ -43,6 +43,7 @@ def saved_model(prefix: str, folder: Path) -> None:
         raise ExportError(f"{folder}: expected a new or empty folder, found files there")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        files.remove_stale(folder.parent)
         with files.staging_dir(folder.parent) as staging:
             written = staging / "saved_model"
             with safe_dir(staging) as folder_for_tensorflow:
@@ -74,6 +75,7 @@ def npz(prefix: str, path: Path) -> None:
     np.savez(content, **network)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        files.remove_stale(path.parent)
         files.write_atomic(path, content.getvalue())
     except OSError as error:
         raise ExportError(f"{path}: expected a writable file, found: {error}") from None

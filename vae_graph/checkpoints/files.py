@@ -28,8 +28,10 @@ def write_atomic(path: Path, content: bytes) -> None:
     # Without the file's name, which may be as long as the file system allows.
     temporary = path.with_name(f"{STAGING}{os.getpid()}-{threading.get_ident()}")
     try:
-        temporary.write_bytes(content)
-        commit(temporary, path)
+        temporary.touch()
+        with _in_use(temporary):
+            temporary.write_bytes(content)
+            commit(temporary, path)
     except OSError as error:                 # the error of a full disk has no file name
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
@@ -47,34 +49,44 @@ def commit(path: Path, target: Path) -> None:
 @contextlib.contextmanager
 def staging_dir(folder: Path) -> Iterator[Path]:
     """A temporary directory inside `folder`, removed at the end with what is still in it."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=STAGING, ignore_cleanup_errors=True) as staging:
+    with (tempfile.TemporaryDirectory(dir=folder, prefix=STAGING, ignore_cleanup_errors=True) as staging,
+          _in_use(staging)):
         # Since Python 3.12 its name is absolute; TensorFlow cannot decode every parent's name.
         yield folder / Path(staging).name
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove the incomplete files of killed processes; to be called under the folder's lock."""
+    """Remove the incomplete files and folders of killed processes, but none that a process is writing."""
     for path in folder.glob(f"{STAGING}*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        # Windows removes no open file, and opens no folder to see whether it is locked.
+        with contextlib.suppress(OSError), _open(path) as descriptor:
+            if descriptor is None or _lock(descriptor):
+                path.unlink() if descriptor is None or not path.is_dir() else shutil.rmtree(path)
 
 
 def sync_dir(folder: Path) -> None:
     """Fsync a directory, where that is possible and needed."""
-    with _open_dir(folder) as directory:
+    with _open(folder) as directory:
         if directory is not None:
             os.fsync(directory)
 
 
 @contextlib.contextmanager
-def _open_dir(folder: Path) -> Iterator[int | None]:
-    """A directory's descriptor; None on Windows, which opens none."""
+def _in_use(path: str | Path) -> Iterator[None]:
+    """Lock a temporary file or folder, so that `remove_stale` knows that its process is alive."""
+    with _open(path) as descriptor:
+        if descriptor is not None:
+            _lock(descriptor)
+        yield
+
+
+@contextlib.contextmanager
+def _open(path: str | Path) -> Iterator[int | None]:
+    """The descriptor of a file or directory; None on Windows, which opens no directories."""
     if os.name == "nt":
         yield None
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)          # a pipe would block
     try:
         yield descriptor
     finally:
@@ -91,7 +103,7 @@ def lock_dir(folder: Path) -> Iterator[None]:
     Raises:
         FolderInUse: another process holds it.
     """
-    with open(folder / LOCK_FILE, "a+", encoding="utf-8") as file, _open_dir(folder) as directory:
+    with open(folder / LOCK_FILE, "a+", encoding="utf-8") as file, _open(folder) as directory:
         if not (_lock(file.fileno()) and (directory is None or _lock(directory))):
             file.seek(0)
             raise FolderInUse(f"{folder}: expected a folder that no other run writes to, found it locked by "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,10 +65,19 @@ def read_variables(prefix: str) -> dict[str, np.ndarray]:
 
     Raises:
         CheckpointError: there is no such checkpoint, or it is invalid.
+        OSError: it cannot be read.
+    """
+    return dict(iter_variables(prefix))
+
+
+def iter_variables(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
+    """The names and values of a checkpoint's variables, one at a time.
+
+    Raises: see `read_variables`.
     """
     try:
-        return read_v2(prefix) if os.path.exists(f"{prefix}.index") else read_v1(prefix)
-    except (ValueError, OSError) as error:
+        yield from read_v2(prefix) if os.path.exists(f"{prefix}.index") else read_v1(prefix)
+    except ValueError as error:
         raise CheckpointError(f"{prefix}: expected a valid checkpoint, found: {first_line(error)}") from None
 
 

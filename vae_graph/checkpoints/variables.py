@@ -10,14 +10,15 @@ In both, a partitioned variable is stored in parts, each under a name that encod
 Strings, resources and variants are not read: they are empty objects, in one field of the type's name. Types that NumPy
 lacks are those of ml_dtypes.
 
-The functions raise InvalidTable or InvalidMessage if a file is damaged, and OSError if it cannot be read.
+`read_v2` and `read_v1` give one variable at a time, since all of them may be large. They raise InvalidTable or
+InvalidMessage if a file is damaged, and OSError if it cannot be read.
 """
 
 import importlib
 import itertools
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,8 @@ INTEGER_FIELDS = {"int32": 7, "uint8": 7, "int16": 7, "int8": 7, "int64": 10, "b
 Extents = tuple[tuple[int, int], ...]
 
 
-def read_v2(prefix: str) -> dict[str, np.ndarray]:
-    """The variables of a checkpoint in format V2."""
+def read_v2(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
+    """The names and values of the variables of a checkpoint in format V2."""
     table = entries(Path(f"{prefix}.index"))
     key, header = next(table, (b"no header", b""))
     if key:
@@ -55,23 +56,21 @@ def read_v2(prefix: str) -> dict[str, np.ndarray]:
     partitions = {key: [_extents(part) for part in entry.messages(7)] for key, entry in found.items() if 7 in entry}
     parts = {part_key(key, extents) for key, partition in partitions.items() for extents in partition}
 
-    variables = {}
     for key in found.keys() - parts:
         shape, dtype = _shape(found[key].message(2)), _dtype(found[key].integer(1))
         if key not in partitions:
-            variables[_text(key)] = shards.read(key, found[key], shape, dtype)
+            yield _text(key), shards.read(key, found[key], shape, dtype)
             continue
         regions = {part_key(key, extents): _region(extents, shape) for extents in partitions[key]}
         if not regions.keys() <= found.keys():
             raise InvalidTable(f"a variable {_text(key)!r} without some of its parts")
-        variables[_text(key)] = _assemble(shape, dtype, [
+        yield _text(key), _assemble(shape, dtype, [
             (region, shards.read(key, found[part_key], _size_of(region), dtype))
             for part_key, region in regions.items()])
-    return variables
 
 
-def read_v1(prefix: str) -> dict[str, np.ndarray]:
-    """The variables of a checkpoint in format V1."""
+def read_v1(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
+    """The names and values of the variables of a checkpoint in format V1."""
     table = entries(Path(prefix))
     key, header = next(table, (b"no header", b""))
     if key:
@@ -81,7 +80,7 @@ def read_v1(prefix: str) -> dict[str, np.ndarray]:
         part = Message(value).message(2)
         stored.setdefault(part.bytes(1), []).append(part)
 
-    n_bytes, n_elements, variables = Path(prefix).stat().st_size, 0, {}
+    n_bytes, n_elements = Path(prefix).stat().st_size, 0
     for variable in Message(header).message(1).messages(1):
         name, shape, dtype = variable.bytes(1), _shape(variable.message(2)), _dtype(variable.integer(3))
         n_elements += math.prod(shape)
@@ -89,10 +88,9 @@ def read_v1(prefix: str) -> dict[str, np.ndarray]:
             raise InvalidTable(f"{n_elements} elements in {n_bytes} bytes")
         for part in variable.messages(4):
             _region(_extents(part), shape)
-        variables[_text(name)] = _assemble(shape, dtype, [
+        yield _text(name), _assemble(shape, dtype, [
             (region := _region(_extents(part.message(2)), shape), _values(part.message(3), _size_of(region), dtype))
             for part in stored.get(name, [])])
-    return variables
 
 
 class _Shards:

@@ -6,11 +6,30 @@ import tensorflow.compat.v1 as tf
 
 from vae_graph.checkpoints import files
 from vae_graph.checkpoints.format import FILE_NAME, CheckpointError, files_of
-from vae_graph.checkpoints.reading import check_finite, first_line, read_variables
+from vae_graph.checkpoints.reading import check_finite, first_line, iter_variables
 from vae_graph.checkpoints.safe_names import safe_dir
 
 # The variables may be on another host. That it cannot be reached is no fault of the file.
 UNREACHABLE_HOST_ERRORS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+
+
+def check_folder(folder: Path) -> None:
+    """Check that TensorFlow can write to a folder and that it can be read back, before anything in it is changed.
+
+    Raises:
+        CheckpointError: it cannot.
+    """
+    content, found = b"written by TensorFlow", b""
+    try:
+        with files.staging_dir(folder) as staging:
+            with safe_dir(staging) as folder_for_tensorflow, \
+                    tf.io.gfile.GFile(str(folder_for_tensorflow / "probe"), "wb") as file:
+                file.write(content)
+            found = (staging / "probe").read_bytes()
+    except (tf.errors.OpError, OSError) as error:
+        raise CheckpointError(f"{folder}: expected a folder to write to, found: {first_line(error)}") from None
+    if found != content:
+        raise CheckpointError(f"{folder}: expected to read back what is written there, found other content")
 
 
 def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -> str:
@@ -29,8 +48,8 @@ def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -
             with safe_dir(staging) as folder_for_tensorflow:
                 saver.save(session, str(folder_for_tensorflow / Path(prefix).name), write_meta_graph=False,
                            write_state=False)
-            variables = read_variables(written)
-            check_finite(prefix, variables, variables)
+            for name, value in iter_variables(written):
+                check_finite(prefix, {name: value}, [name])
             for part in files_of(written):
                 files.commit(part, folder / part.name)
     except (CheckpointError, *UNREACHABLE_HOST_ERRORS):

@@ -12,9 +12,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN, TRAIN_IN_CLUSTER, printable, program_name
+from vae_graph.checkpoints import first_line
+from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN, TRAIN_IN_CLUSTER, program_name
+from vae_graph.cli.memory import check_memory
 from vae_graph.cluster import config
-from vae_graph.errors import UserError
+from vae_graph.errors import UserError, printable
 from vae_graph.runs.signals import Stopped
 
 
@@ -26,7 +28,7 @@ def execute(flags: argparse.Namespace) -> int:
         # With --json, standard output is for the JSON only.
         with contextlib.redirect_stdout(sys.stderr) if vars(flags).get("json") else contextlib.nullcontext():
             text = run_command(flags)
-        print(text, flush=True)
+        print(*map(printable, text.split("\n")), sep="\n", flush=True)
         return 0
     except UserError as error:
         message = str(error)
@@ -35,10 +37,12 @@ def execute(flags: argparse.Namespace) -> int:
         if not resume_hint:
             return 0                 # a command that only reads ends quietly, as `head` expects of it
         message = f"expected an output that stays open, found it closed{resume_hint}"
+    except _out_of_memory_errors() as error:
+        message = f"expected enough memory, found: {first_line(error) or 'none left'}{resume_hint}"
     except OSError as error:
         message = f"expected files that can be read and written, found: {error}"
     except Stopped as stop:
-        print(f"\n{printable(str(stop))}{resume_hint}", file=sys.stderr)
+        print(f"\n{printable(stop)}{resume_hint}", file=sys.stderr)
         return 128 + stop.number
     except KeyboardInterrupt:
         print(f"\nstopped{resume_hint}", file=sys.stderr)
@@ -49,9 +53,17 @@ def execute(flags: argparse.Namespace) -> int:
 
 def run_command(flags: argparse.Namespace) -> str:
     """The text that a command prints at its end."""
+    if COMMANDS[flags.command].needs_tensorflow:
+        check_memory(flags)
     if flags.command == TRAIN and (cluster := config.from_environment(flags.cluster_timeout, flags.sync_replicas)):
         return load_function(TRAIN_IN_CLUSTER)(flags, cluster)
     return load_function(COMMANDS[flags.command].function)(flags)
+
+
+def _out_of_memory_errors() -> tuple[type[Exception], ...]:
+    """Python's and NumPy's error, and TensorFlow's if it is imported."""
+    tensorflow = sys.modules.get("tensorflow")
+    return (MemoryError, tensorflow.errors.ResourceExhaustedError) if tensorflow else (MemoryError,)
 
 
 def load_function(name: str) -> Callable[..., str]:

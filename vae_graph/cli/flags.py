@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from vae_graph.cluster.config import ROLES
+from vae_graph.errors import printable
 from vae_graph.settings import Settings
 
 Group = argparse._ActionsContainer      # the common interface of a parser and a group of flags
@@ -23,6 +24,7 @@ class Command(NamedTuple):
     purpose: str
     groups: tuple[Callable[[argparse.ArgumentParser], None], ...]      # each adds flags
     function: str                    # module:name, imported only when the command runs
+    needs_tensorflow: bool = True
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -37,11 +39,6 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None or action.default is False else super()._get_help_string(action)
-
-
-def printable(text: str) -> str:
-    """A text as one line without control characters: those of a file's name, for example, are escaped."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def program_name() -> str:
@@ -274,7 +271,7 @@ COMMANDS = {
     TRAIN: Command("train the variational autoencoder on MNIST, evaluate it, and draw the three result pictures",
                    (_network, _learning, _data_and_results, _machines), "run_mnist:train"),
     "inspect": Command("inspect a checkpoint: format, layer sizes, step, every variable",
-                       (_checkpoint, _json), "vae_graph.cli.inspect:inspect"),
+                       (_checkpoint, _json), "vae_graph.cli.inspect:inspect", needs_tensorflow=False),
     "evaluate": Command("evaluate a checkpoint on the test images",
                         (_checkpoint, _measuring, _images, _noise, _json), "vae_graph.cli.commands:evaluate"),
     "figures": Command("draw the pictures of a checkpoint",

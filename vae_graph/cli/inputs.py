@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from vae_graph import checkpoints, data
+from vae_graph.errors import printable
 
 NO_MNIST = """\
 {line}
@@ -34,7 +35,7 @@ def load_data(flags: argparse.Namespace) -> data.DataSet:
     except data.MnistUnavailable as reason:
         if flags.dataset == "mnist":
             raise
-        print(NO_MNIST.format(line="*" * 100, folder=data_folder, reason=reason))
+        print(NO_MNIST.format(line="*" * 100, folder=printable(data_folder), reason=reason))
         return data.rendered_digits()
 
 

@@ -5,7 +5,6 @@ import io
 import os
 import sys
 
-from vae_graph.cli.execution import execute
 from vae_graph.cli.flags import drop_flag, parse_flags
 from vae_graph.cluster import local
 
@@ -27,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
         assert program
         assert program.origin
         return local.run(flags.local_cluster, [sys.executable, program.origin, *drop_flag("--local_cluster", argv)])
+    from vae_graph.cli.execution import execute  # with it NumPy, which takes longer than all of the above
+
     return execute(flags)
 
 

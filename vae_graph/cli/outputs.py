@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vae_graph import pictures
-from vae_graph.checkpoints.files import write_atomic
+from vae_graph.checkpoints.files import remove_stale, write_atomic
 from vae_graph.data import DataSet
 from vae_graph.settings import SettingsError
 
@@ -17,9 +17,13 @@ def figures_folder(flags: argparse.Namespace, data_set: DataSet) -> Path:
 
 
 def writable_folder(flag: str, path: Path) -> Path:
-    """Create the folder and try to write to it now, not after a quarter of an hour of training."""
+    """Create the folder and try to write to it now, not after a quarter of an hour of training.
+
+    What killed processes have left incomplete is removed.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        remove_stale(path)
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:

@@ -17,6 +17,7 @@ import tensorflow.compat.v1 as tf
 
 from vae_graph.checkpoints import first_line
 from vae_graph.checkpoints.safe_names import safe_dir
+from vae_graph.errors import printable
 from vae_graph.model import Variational_autoencoder, add_noise
 from vae_graph.settings import Settings
 from vae_graph.training_graph import ERROR_NAMES, adam
@@ -83,7 +84,7 @@ class Log:
                     str(self.folder), filename_suffix=f".{time.time_ns()}-{os.getpid()}")
             write(self.writer)
         except Exception as error:       # whatever the writer's thread ended with; the writer is closed then
-            print(f"TensorBoard events end here: {first_line(error)}")
+            print(f"TensorBoard events end here: {printable(first_line(error))}")
 
 
 @contextlib.contextmanager

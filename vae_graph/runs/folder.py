@@ -78,11 +78,15 @@ def archive_run(folder: Path, paths: Iterable[Path] | None = None) -> Path | Non
 
     Returns:
         The new folder, or None if there was nothing to move.
+
+    Raises:
+        CheckpointError: the folder cannot be written to and read back; nothing is moved.
     """
     patterns = ("parameter*.ckpt*", "checkpoint", RECORD_FILE, STOPPED_GLOB, EVENT_FILES)
     moved = [path for pattern in patterns for path in folder.glob(pattern)] if paths is None else [*paths]
     if not moved:
         return None
+    writing.check_folder(folder)
     candidates = (folder / f"earlier-{number}" for number in itertools.count(1))
     earlier = next(candidate for candidate in candidates if not candidate.exists())
     earlier.mkdir()

@@ -76,7 +76,7 @@ def read_record(path: Path, like: RunRecord) -> RunRecord | None:
         return None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise CheckpointError(
-            f"{path}: expected a record written by this program, found {error!r}; {remedy(path)}") from None
+            f"{path}: expected a record written by this program, found: {error}; {remedy(path)}") from None
 
 
 def remedy(path: Path) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vae_graph import checkpoints
 from vae_graph.checkpoints import Checkpoint, CheckpointError
+from vae_graph.errors import printable
 from vae_graph.runs.folder import archive_run
 from vae_graph.runs.record import RECORD_FILE, STOPPED_GLOB, RunRecord, read_record, remedy
 from vae_graph.settings import Settings, SettingsError
@@ -50,7 +51,7 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], n_ba
         # If there is no valid checkpoint, the record too would conflict with the new run's.
         invalid = {path if path.parent == folder else path.parent
                    for prefix in problems for path in checkpoints.files_of(prefix)}
-        print(f"the skipped files are now in {archive_run(folder, invalid if checkpoint else None)}")
+        print(f"the skipped files are now in {printable(archive_run(folder, invalid if checkpoint else None))}")
     return record, checkpoint
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph.checkpoints import files, writing
-from vae_graph.errors import UserError
+from vae_graph.errors import UserError, printable
 from vae_graph.runs import events, signals
 from vae_graph.runs import folder as run_folder
 from vae_graph.runs.record import RECORD_FILE, RunRecord
@@ -51,7 +51,8 @@ class TrainingRun:
 
         Raises:
             SettingsError: a batch is larger than the training set, or `folder` holds a run with other settings or data.
-            CheckpointError: the record is invalid.
+            CheckpointError: the record is invalid, or the folder cannot be written to and read back.
+            OSError: a file cannot be read.
         """
         n_images, self._n_input = shape
         if settings.batch_size > n_images:
@@ -67,6 +68,8 @@ class TrainingRun:
         self._progress: tf.keras.utils.Progbar
         self._n_ended: int               # epochs
         self.n_batches = n_images // settings.batch_size
+        if folder:
+            writing.check_folder(folder)
         self._record, self.checkpoint = (load_run(folder, settings, data_sha256, self.n_batches) if folder
                                          else (RunRecord(vars(settings).copy(), data_sha256), None))
         self.prefix, self.step = (self.checkpoint.prefix, self.checkpoint.step) if self.checkpoint else ("", 0)
@@ -110,7 +113,7 @@ class TrainingRun:
         self._session, self._saver = session, saver
         with signals.deferred() as self._pending, events.open_log(self._folder, self._settings) as self._log:
             if self.checkpoint and self._folder:
-                print(resume_message(self.prefix, self.epoch, self._settings.num_epoch))
+                print(printable(resume_message(self.prefix, self.epoch, self._settings.num_epoch)))
                 # A run may have been killed after saving the checkpoint and before the end of this.
                 run_folder.prune(self._folder, self.errors["epoch"], self.step)
                 self._on_checkpoint(self.prefix)

@@ -1,0 +1,96 @@
+"""Pipes, devices and folders in place of files: they are not opened, and nothing waits for them."""
+
+import faulthandler
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import run_mnist
+from tests.helpers import one_line_error, posix_only
+from tests.hostile.commands import arguments, assert_refused, every_command
+from vae_graph import data
+from vae_graph.cli.flags import SWEEP, TRAIN
+
+pytestmark = posix_only
+
+
+@pytest.fixture(autouse=True)
+def end_of_waiting():
+    """A test that waits for a pipe ends with a traceback."""
+    faulthandler.dump_traceback_later(60, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def replace_all(run, pattern, make):
+    for path in [*run.rglob(pattern)]:
+        path.unlink()
+        make(path)
+
+
+SPECIAL = {"pipe": os.mkfifo, "endless device": lambda path: path.symlink_to("/dev/zero"), "folder": Path.mkdir}
+
+
+@every_command
+@pytest.mark.parametrize("make", SPECIAL.values(), ids=SPECIAL)
+@pytest.mark.parametrize("pattern", ["*.index", "*.data-*"])
+def test_in_place_of_a_checkpoints_file(run, capsys, command, make, pattern):
+    replace_all(run, pattern, make)
+    if command not in (TRAIN, SWEEP):
+        assert "expected " in assert_refused(capsys, command, run, Path("figures"))
+        return
+    # A training begins anew, and keeps what it cannot read.
+    assert run_mnist.main(arguments(command, run, Path("figures"))) == 0, capsys.readouterr().err
+    place = run / "other" if command == TRAIN else run / "sweep" / "n_z-2" / "other"
+    assert len([*(place / "earlier-1").glob(pattern)]) == 2
+    assert "skipped: " in capsys.readouterr().out
+
+
+@every_command
+@pytest.mark.parametrize("make", SPECIAL.values(), ids=SPECIAL)
+def test_in_place_of_the_record(run, capsys, command, make):
+    replace_all(run, "resume.json", make)
+    if command in (TRAIN, SWEEP, "sample"):
+        assert "resume.json" in assert_refused(capsys, command, run, Path("figures"))
+    else:
+        assert run_mnist.main(arguments(command, run, Path("figures"))) == 0, capsys.readouterr().err
+
+
+@every_command
+@pytest.mark.parametrize("make", SPECIAL.values(), ids=SPECIAL)
+def test_in_place_of_a_data_file(run, capsys, idx_folder, command, make):
+    (idx_folder / data.TEST_LABELS.name).unlink()
+    make(idx_folder / data.TEST_LABELS.name)
+    if command in ("inspect", "sample", "export"):
+        assert run_mnist.main(arguments(command, run, Path("figures"))) == 0
+    else:
+        assert data.TEST_LABELS.name in assert_refused(capsys, command, run, Path("figures"))
+
+
+@every_command
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo], ids=["file", "pipe"])
+def test_in_place_of_the_folder_for_results(run, capsys, command, make):
+    make(Path("figures"))
+    if command in ("inspect", "evaluate"):
+        assert run_mnist.main(arguments(command, run, Path("figures"))) == 0
+    else:
+        assert "figures" in assert_refused(capsys, command, run, Path("figures"))
+
+
+@every_command
+def test_a_folder_in_place_of_a_result(run, capsys, command):
+    """Whatever else the command writes, the folder and what is in it stay."""
+    run_mnist.main(arguments(command, run, Path("figures")))
+    results = [path for path in Path("figures").rglob("*") if path.is_file()]
+    shutil.rmtree("figures", ignore_errors=True)
+    for path in results:
+        path.mkdir(parents=True)
+        (path / "kept").touch()
+    capsys.readouterr()
+    status = run_mnist.main(arguments(command, run, Path("figures")))
+    assert status == (2 if results else 0)
+    if results:
+        assert "expected " in one_line_error(capsys)
+    assert all((path / "kept").exists() for path in results)

@@ -1,0 +1,58 @@
+"""Standard streams that are closed, and a pipe whose reader has gone."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import run_mnist
+from tests.helpers import ROOT, closed_output, one_line_error, posix_only
+from tests.hostile.commands import arguments, every_command
+from vae_graph.cli.flags import SWEEP, TRAIN
+
+pytestmark = posix_only
+
+STREAMS = ("stdin", "stdout", "stderr")
+
+
+def run_without(streams, flags, folder):
+    """Run the program in this process as the shell starts one with `>&-` and the like."""
+    os.chdir(folder)
+    os.environ["MNIST_DIR"] = str(Path("small digits").absolute())
+    for name in streams:
+        os.close(STREAMS.index(name))
+        setattr(sys, name, None)
+    sys.exit(run_mnist.main(flags))
+
+
+@pytest.mark.slow
+@every_command
+@pytest.mark.parametrize("streams", [("stdout",), ("stderr",), STREAMS], ids="-".join)
+def test_closed_streams(run, command, streams):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.helpers"])
+    process = context.Process(target=run_without, args=(streams, arguments(command, run, Path("figures")), Path.cwd()))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert Path("figures").is_dir() == (command not in ("inspect", "evaluate"))
+
+
+def test_streams_that_the_shell_closes(run):
+    done = subprocess.run(f"exec {sys.executable} {ROOT / 'run_mnist.py'} inspect run/other >&- 2>&-", shell=True)
+    assert done.returncode == 0
+
+
+@every_command
+def test_a_closed_pipe(run, capsys, command):
+    """As in `inspect CHECKPOINT | head -2`: a command that only reads ends quietly, a training says what to do."""
+    with closed_output():
+        status = run_mnist.main(arguments(command, run, Path("figures")))
+    if command in (TRAIN, SWEEP):
+        assert status == 2
+        assert one_line_error(capsys).startswith("expected an output that stays open, found it closed; rerun the same ")
+    else:
+        assert (status, capsys.readouterr().err) == (0, "")
