@@ -15,6 +15,13 @@ every_command = pytest.mark.parametrize("command", COMMANDS)
 N_EPOCHS = 2                     # of the run in the folder
 
 
+def first_by_default(names: str | tuple[str, ...], cases: dict[str, object]) -> pytest.MarkDecorator:
+    """Cases by their names, of which the first is tried by default and the others with `-m slow`."""
+    return pytest.mark.parametrize(names, [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), id=name, marks=[pytest.mark.slow] * (number > 0))
+        for number, (name, case) in enumerate(cases.items())])
+
+
 def arguments(command: str, run: Path, figures: Path, checkpoint: Path | None = None) -> list[str]:
     """The arguments of a command that works on the run in a folder, or on one checkpoint.
 

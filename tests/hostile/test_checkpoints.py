@@ -8,7 +8,7 @@ import pytest
 
 import run_mnist
 from tests.helpers import ORACLE_DIR, write_checkpoint
-from tests.hostile.commands import READING, arguments, assert_refused
+from tests.hostile.commands import READING, arguments, assert_refused, first_by_default
 from vae_graph import checkpoints
 
 ORACLE = checkpoints.read_variables(str(ORACLE_DIR / "parameter20.ckpt"))
@@ -66,7 +66,7 @@ def refused(capsys, command, prefix):
 
 
 @every_command_that_reads
-@pytest.mark.parametrize(("damage", "message"), UNREADABLE.values(), ids=UNREADABLE.keys())
+@first_by_default(("damage", "message"), UNREADABLE)
 def test_damaged(in_tmp, capsys, damage, message, command):
     old = shutil.copytree(ORACLE_DIR, "old")
     damage(Path(old, "parameter20.ckpt.index"), Path(old, "parameter20.ckpt.data-00000-of-00001"))
@@ -74,7 +74,7 @@ def test_damaged(in_tmp, capsys, damage, message, command):
 
 
 @every_command_that_reads
-@pytest.mark.parametrize(("variables", "message"), UNFIT.values(), ids=UNFIT.keys())
+@first_by_default(("variables", "message"), UNFIT)
 def test_of_another_network(in_tmp, capsys, command, variables, message):
     prefix = write_checkpoint("x.ckpt", variables)
     if command == "inspect":

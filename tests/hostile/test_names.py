@@ -3,20 +3,16 @@
 import os
 from pathlib import Path
 
-import pytest
-
 import run_mnist
 from tests.helpers import one_line_error, posix_only
-from tests.hostile.commands import arguments, every_command, lay_out
+from tests.hostile.commands import arguments, every_command, first_by_default, lay_out
 
 NAMES = ["run[1]", "run?", "run*", "run\\1", "run$\\x", os.fsdecode(b"run\xff"), "a\tb\x1b[31m\a", "走 \n", "-run"]
 pytestmark = posix_only
 
 
 @every_command
-@pytest.mark.parametrize("name", [
-    pytest.param("".join(NAMES), id="all"),
-    *(pytest.param(name, marks=pytest.mark.slow, id=ascii(name)) for name in NAMES)])
+@first_by_default("name", {"all of them": "".join(NAMES)} | {ascii(name): name for name in NAMES})
 def test_a_name_of_any_characters(in_tmp, finished_run, without_drawing, capfd, command, name):
     run, figures = lay_out(finished_run, Path(f"./{name}")), Path(f"./{name}", "figures")
     before = {path.name for path in (run / "other").iterdir()}

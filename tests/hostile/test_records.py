@@ -2,11 +2,9 @@
 
 import json
 
-import pytest
-
 import run_mnist
 from tests.helpers import one_line_error
-from tests.hostile.commands import arguments, contents, every_command
+from tests.hostile.commands import arguments, contents, every_command, first_by_default
 from vae_graph.cli.flags import SWEEP, TRAIN
 
 RECORDS = {
@@ -21,7 +19,7 @@ RECORDS = {
 
 
 @every_command
-@pytest.mark.parametrize("change", RECORDS.values(), ids=RECORDS)
+@first_by_default("change", RECORDS)
 def test_a_record_that_was_changed(run, capsys, command, change):
     for path in run.rglob("resume.json"):
         path.write_bytes(change(json.loads(path.read_bytes())))

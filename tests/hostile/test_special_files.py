@@ -9,7 +9,7 @@ import pytest
 
 import run_mnist
 from tests.helpers import one_line_error, posix_only
-from tests.hostile.commands import arguments, assert_refused, every_command
+from tests.hostile.commands import arguments, assert_refused, every_command, first_by_default
 from vae_graph import data
 from vae_graph.cli.flags import SWEEP, TRAIN
 
@@ -34,7 +34,7 @@ SPECIAL = {"pipe": os.mkfifo, "endless device": lambda path: path.symlink_to("/d
 
 
 @every_command
-@pytest.mark.parametrize("make", SPECIAL.values(), ids=SPECIAL)
+@first_by_default("make", SPECIAL)
 @pytest.mark.parametrize("pattern", ["*.index", "*.data-*"])
 def test_in_place_of_a_checkpoints_file(run, capsys, command, make, pattern):
     replace_all(run, pattern, make)
@@ -49,7 +49,7 @@ def test_in_place_of_a_checkpoints_file(run, capsys, command, make, pattern):
 
 
 @every_command
-@pytest.mark.parametrize("make", SPECIAL.values(), ids=SPECIAL)
+@first_by_default("make", SPECIAL)
 def test_in_place_of_the_record(run, capsys, command, make):
     replace_all(run, "resume.json", make)
     if command in (TRAIN, SWEEP, "sample"):
@@ -59,7 +59,7 @@ def test_in_place_of_the_record(run, capsys, command, make):
 
 
 @every_command
-@pytest.mark.parametrize("make", SPECIAL.values(), ids=SPECIAL)
+@first_by_default("make", SPECIAL)
 def test_in_place_of_a_data_file(run, capsys, idx_folder, command, make):
     (idx_folder / data.TEST_LABELS.name).unlink()
     make(idx_folder / data.TEST_LABELS.name)
@@ -70,7 +70,7 @@ def test_in_place_of_a_data_file(run, capsys, idx_folder, command, make):
 
 
 @every_command
-@pytest.mark.parametrize("make", [Path.touch, os.mkfifo], ids=["file", "pipe"])
+@first_by_default("make", {"pipe": os.mkfifo, "file": Path.touch})
 def test_in_place_of_the_folder_for_results(run, capsys, command, make):
     make(Path("figures"))
     if command in ("inspect", "evaluate"):
