@@ -97,7 +97,7 @@ def test_of_images_of_another_size(in_tmp, capsys, command):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("n_z", [2, 10])
+@first_by_default("n_z", {"two dimensions": 2, "ten dimensions": 10})
 @every_command_that_reads
 def test_of_finite_but_huge_weights(in_tmp, capsys, command, n_z):
     shapes = checkpoints.model_shapes(checkpoints.LayerSizes(784, 3, n_z, 3))

@@ -79,6 +79,7 @@ def test_in_place_of_the_folder_for_results(run, capsys, command, make):
         assert "figures" in assert_refused(capsys, command, run, Path("figures"))
 
 
+@pytest.mark.slow
 @every_command
 def test_a_folder_in_place_of_a_result(run, capsys, command):
     """Whatever else the command writes, the folder and what is in it stay."""
