@@ -14,7 +14,7 @@ pytestmark = posix_only
 @every_command
 @first_by_default("name", {"all of them": "".join(NAMES)} | {ascii(name): name for name in NAMES})
 def test_a_name_of_any_characters(in_tmp, finished_run, without_drawing, capfd, command, name):
-    run, figures = lay_out(finished_run, Path(f"./{name}")), Path(f"./{name}", "figures")
+    run, figures = lay_out(finished_run, in_tmp / name), in_tmp / name / "figures"
     before = {path.name for path in (run / "other").iterdir()}
     assert run_mnist.main(arguments(command, run, figures)) == 0, capfd.readouterr().err
     captured = capfd.readouterr()

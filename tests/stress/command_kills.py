@@ -24,9 +24,9 @@ COMMANDS = {
     "figures": lambda prefix: ("figures", prefix, *OTHER, "--figures_dir", "figures"),
     "explore": lambda prefix: ("explore", prefix, *OTHER, "--figures_dir", "figures"),
     "walk": lambda prefix: ("walk", prefix, *OTHER, "--figures_dir", "figures"),
-    # Of networks that differ in their seed.
-    "sweep": lambda prefix: ("sweep", *OTHER, *SMALL, "--n_z", "1", "2", "--seed", re.findall(r"\d+", prefix)[0],
-                             "--checkpoint_dir", f"runs-{prefix}"),
+    # Of networks that differ in their seed; of one epoch, since the pictures are drawn at each checkpoint.
+    "sweep": lambda prefix: ("sweep", *OTHER, *SMALL, "--num_epoch", "1", "--n_z", "1", "2", "--seed",
+                             re.findall(r"\d+", prefix)[0], "--checkpoint_dir", f"runs-{prefix}"),
 }
 LOG = "log.txt"
 Files = dict[str, bytes]
