@@ -20,7 +20,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from vae_graph import evaluation, pictures, plot, training
-from vae_graph.checkpoints.files import lock_dir
+from vae_graph.checkpoints.files import lock_dir, remove_stale
 from vae_graph.cli import report
 from vae_graph.cli.inputs import describe_images, load_data
 from vae_graph.cli.outputs import draw_results, figures_folder, writable_folder, write_files
@@ -53,6 +53,7 @@ def train_evaluate_draw(flags: argparse.Namespace, data_set: DataSet,
     checkpoint_dir = writable_folder("--checkpoint_dir", flags.checkpoint_dir / data_set.results_subdir)
     figures_dir = figures_folder(flags, data_set)
     with lock_dir(checkpoint_dir):
+        remove_stale(checkpoint_dir)
         if flags.restart and (earlier := archive_run(checkpoint_dir)):
             print(f"the earlier run is now in {printable(earlier)}")
         print(f"{printable(data_set.title or data_set.name)}: {len(data_set.train.digits)} training images, "

@@ -48,10 +48,11 @@ def slice_proto(extents: Sequence[tuple[int, int]]) -> tensor_slice_pb2.TensorSl
         tensor_slice_pb2.TensorSliceProto.Extent(start=start, length=length) for start, length in extents])
 
 
-def saved_slices(name: str, sizes: Sequence[int], slices: Sequence[Sequence[tuple[int, int]]] = ()) -> bytes:
+def saved_slices(name: str, sizes: Sequence[int], slices: Sequence[Sequence[tuple[int, int]]] = (),
+                 dtype: int = 1) -> bytes:
     """The unnamed entry of a single file of TensorFlow 0.x with one variable."""
     found = saved_tensor_slice_pb2.SavedTensorSlices()
-    variable = found.meta.tensor.add(name=name, type=1)
+    variable = found.meta.tensor.add(name=name, type=dtype)
     for size in sizes:
         variable.shape.dim.add(size=size)
     variable.slice.extend(slice_proto(extents) for extents in slices)

@@ -131,6 +131,12 @@ def damaged(content):
                      st.binary(min_size=1, max_size=9).map(lambda more: content + more))
 
 
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 @contextlib.contextmanager
 def files_of_at_most(n_bytes):
     """A limit with the effect of a full disk, of a quota and of `ulimit -f`."""

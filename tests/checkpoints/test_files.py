@@ -117,9 +117,11 @@ class TestTwoRuns:
 
     def test_stale_files_of_a_killed_process_are_removed(self, in_tmp, without_pictures):
         folder = in_tmp / "checkpoints" / "other"
-        (folder / ".saving-half").mkdir(parents=True)
-        (folder / ".saving-half" / "parameter0.ckpt.index").touch()
-        (folder / ".saving-1-resume.json").touch()
+        (folder / ".saving-half_abc").mkdir(parents=True)
+        (folder / ".saving-half_abc" / "parameter0.ckpt.index").touch()
+        (folder / ".saving-1-2").touch()
         (folder / ".lock").write_text("process 1")
         assert run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "1"]) == 0
-        assert not [*folder.glob(".saving-*")]
+        (folder / ".saving-of-another-program").touch()
+        assert run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "2"]) == 0
+        assert [path.name for path in folder.glob(".saving-*")] == [".saving-of-another-program"]

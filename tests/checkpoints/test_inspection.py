@@ -88,3 +88,9 @@ def test_a_step_counter_that_is_not_an_integer(tmp_path, counter):
     values = checkpoints.read_variables(PREFIX)
     values["Variable"] = counter
     assert inspection.inspect(write_checkpoint(tmp_path / "x", values)).step is None
+
+
+def test_a_norm_beyond_the_range_is_none(tmp_path):
+    prefix = write_checkpoint(tmp_path / "x", {"w": np.full(2, 1e200)})
+    [variable] = inspection.inspect(prefix).variables
+    assert (variable.norm, variable.n_nan, variable.n_inf) == (None, 0, 0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import save_training_graph, write_checkpoint
+from tests.helpers import flip_a_byte, save_training_graph, write_checkpoint
 from vae_graph import checkpoints
 
 
@@ -23,12 +23,6 @@ def test_latest_is_by_number_and_needs_no_state_file(folder):
     assert newest.epoch == 100
     (folder / "checkpoint").unlink()
     assert checkpoints.latest_valid(folder)[0] == newest
-
-
-def flip_a_byte(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("damage", [

@@ -86,8 +86,8 @@ class TestCheckpoints:
         assert variable == inspection.Variable("w", (16,), "float32", np.linalg.norm(values.astype(float)), 0, 0)
 
     def test_names_that_are_too_long(self, tmp_path):
-        key = crafted.varint(0) + crafted.varint(5000) + crafted.varint(0) + b"w" * 5000
-        with pytest.raises(checkpoints.CheckpointError, match="found: a damaged table"):
+        key = crafted.varint(0) + crafted.varint(70_000) + crafted.varint(0) + b"w" * 70_000
+        with pytest.raises(checkpoints.CheckpointError, match="found: names that are too long"):
             inspection.inspect(crafted.write(tmp_path, crafted.sealed([key + bytes(8)])))
         entry = crafted.entry(sizes=[])
         size = crafted.varint(len(entry))
@@ -96,6 +96,41 @@ class TestCheckpoints:
         first = bytes(3) + crafted.varint(0) + crafted.varint(900) + size + b"w" * 900 + entry        # after a header
         with pytest.raises(checkpoints.CheckpointError, match="found: names that are too long"):
             inspection.inspect(crafted.write(tmp_path, crafted.sealed([first + growing + bytes(8)])))
+
+    def test_a_long_name_is_read(self, tmp_path):
+        values = bytes(64)
+        prefix = crafted.write(tmp_path, crafted.table([
+            (b"", crafted.header()), (b"w" * 5000, crafted.entry(data=values))]), values)
+        assert [variable.name for variable in inspection.inspect(prefix).variables] == ["w" * 5000]
+
+    def test_numbers_of_thousands_of_digits(self, tmp_path):
+        """A field that should be an integer, as bytes of any length."""
+        shard = b"\x1a" + crafted.varint(10_000) + b"\xff" * 10_000
+        with pytest.raises(checkpoints.CheckpointError, match="found: an entry that cannot be parsed"):
+            inspection.inspect(crafted.write(tmp_path, crafted.table([
+                (b"", crafted.header()), (b"w", crafted.entry() + shard)])))
+
+    def test_a_single_file_that_multiplies_its_parts(self, tmp_path):
+        """The same variable many times, of as many parts; a variable of strings as often whole."""
+        path = tmp_path / "old.ckpt"
+        parts = [(number.to_bytes(2, "big"), crafted.saved_part("w", [(0, 8)], bytes(32))) for number in range(1, 2000)]
+        for header, found in (
+                (crafted.saved_slices("w", [8]) * 2000, "1999 parts with 15992 elements"),
+                (crafted.saved_slices("w", [8]) + crafted.saved_slices("w", [8]), "1999 parts"),
+                (crafted.saved_slices("w", [8], dtype=7), "1999 parts")):
+            path.write_bytes(crafted.table([(b"", header), *parts]))
+            with pytest.raises(checkpoints.CheckpointError, match=f"found: {found}"):
+                inspection.inspect(str(path))
+        path.write_bytes(crafted.table([(b"", crafted.saved_slices("w", [8]) * 2), parts[0]]))
+        with pytest.raises(checkpoints.CheckpointError, match="found: the variable 'w' twice"):
+            inspection.inspect(str(path))
+
+    def test_a_type_that_tensorflow_does_not_read_in_a_single_file(self, tmp_path):
+        path = tmp_path / "old.ckpt"
+        path.write_bytes(crafted.table([(b"", crafted.saved_slices("w", [8], dtype=8)),
+                                        (b"w", crafted.saved_part("w", [(0, 8)], bytes(32)))]))
+        [variable] = inspection.inspect(str(path)).variables
+        assert (variable.dtype, variable.norm) == ("complex64", None)
 
     def test_index_entries_that_share_a_block(self, tmp_path):
         """A table whose index refers to one block repeatedly."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import run_mnist
-from tests.helpers import ORACLE_DIR, write_checkpoint
+from tests.helpers import ORACLE_DIR, flip_a_byte, write_checkpoint
 from tests.hostile.commands import READING, arguments, assert_refused, first_by_default
 from vae_graph import checkpoints
 
@@ -17,12 +17,6 @@ FIGURES = Path("figures")
 every_command_that_reads = pytest.mark.parametrize("command", READING)
 # What those do that measure or draw what depends on the images.
 WITH_IMAGES = sorted({*READING} - {"inspect", "export", "sample"})
-
-
-def flip_a_byte(path):
-    content = bytearray(path.read_bytes())
-    content[5000] ^= 1
-    path.write_bytes(content)
 
 
 # Damage to parameter20.ckpt's two files, and the resulting error.

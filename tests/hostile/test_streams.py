@@ -11,6 +11,8 @@ import pytest
 import run_mnist
 from tests.helpers import ROOT, closed_output, one_line_error, posix_only
 from tests.hostile.commands import arguments, every_command
+from vae_graph import errors
+from vae_graph.cli import execution
 from vae_graph.cli.flags import SWEEP, TRAIN
 
 pytestmark = posix_only
@@ -56,3 +58,16 @@ def test_a_closed_pipe(run, capsys, command):
         assert one_line_error(capsys).startswith("expected an output that stays open, found it closed; rerun the same ")
     else:
         assert (status, capsys.readouterr().err) == (0, "")
+
+
+@every_command
+def test_a_closed_error_stream(run, monkeypatch, command):
+    """As in `COMMAND 2>&1 | head`: the status is still that of the error."""
+    def fail(flags):
+        raise errors.UserError("x")
+    monkeypatch.setattr(execution, "run_command", fail)
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with open(write_end, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert run_mnist.main(arguments(command, run, Path("figures"))) == 2

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.helpers import ORACLE_DIR, SETTINGS, files_of_at_most, posix_only, train, write_checkpoint
+from tests.helpers import ORACLE_DIR, SETTINGS, files_of_at_most, flip_a_byte, posix_only, train, write_checkpoint
 from vae_graph import checkpoints, training
 from vae_graph.checkpoints import writing
 from vae_graph.runs.folder import archive_run
@@ -27,12 +27,6 @@ def trained(digits, tmp_path_factory):
 @pytest.fixture
 def run_folder(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "run")
-
-
-def flip_a_byte(path):
-    content = bytearray(path.read_bytes())
-    content[5000] ^= 1
-    path.write_bytes(content)
 
 
 @posix_only

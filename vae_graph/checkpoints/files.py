@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from vae_graph.errors import UserError
 
 STAGING = ".saving-"     # prefix of the names of incomplete files and folders
+STAGING_NAME = re.compile(rf"{re.escape(STAGING)}(\d+-\d+|[a-z0-9_]{{8}})")        # of files and of folders
 LOCK_FILE = ".lock"
 
 
@@ -35,7 +37,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     except OSError as error:                 # the error of a full disk has no file name
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def commit(path: Path, target: Path) -> None:
@@ -56,9 +59,13 @@ def staging_dir(folder: Path) -> Iterator[Path]:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove the incomplete files and folders of killed processes, but none that a process is writing."""
+    """Remove the incomplete files and folders of killed processes, but none that a process is writing.
+
+    On Windows, which cannot open a folder to see whether it is locked, folders stay.
+    """
     for path in folder.glob(f"{STAGING}*"):
-        # Windows removes no open file, and opens no folder to see whether it is locked.
+        if not STAGING_NAME.fullmatch(path.name):
+            continue
         with contextlib.suppress(OSError), _open(path) as descriptor:
             if descriptor is None or _lock(descriptor):
                 path.unlink() if descriptor is None or not path.is_dir() else shutil.rmtree(path)
@@ -76,8 +83,16 @@ def _in_use(path: str | Path) -> Iterator[None]:
     """Lock a temporary file or folder, so that `remove_stale` knows that its process is alive."""
     with _open(path) as descriptor:
         if descriptor is not None:
-            _lock(descriptor)
+            _lock_where_possible(descriptor)
         yield
+
+
+def _lock_where_possible(descriptor: int) -> bool:
+    """As `_lock`, for a descriptor without write access, which some network file systems cannot lock: then True."""
+    try:
+        return _lock(descriptor)
+    except OSError:
+        return True
 
 
 @contextlib.contextmanager
@@ -103,11 +118,11 @@ def lock_dir(folder: Path) -> Iterator[None]:
     Raises:
         FolderInUse: another process holds it.
     """
-    with open(folder / LOCK_FILE, "a+", encoding="utf-8") as file, _open(folder) as directory:
-        if not (_lock(file.fileno()) and (directory is None or _lock(directory))):
+    with open(folder / LOCK_FILE, "a+", encoding="utf-8", errors="replace") as file, _open(folder) as directory:
+        if not (_lock(file.fileno()) and (directory is None or _lock_where_possible(directory))):
             file.seek(0)
             raise FolderInUse(f"{folder}: expected a folder that no other run writes to, found it locked by "
-                              f"{file.read()}; stop that run, or use another --checkpoint_dir")
+                              f"{file.read(100) or 'another process'}; stop that run, or use another --checkpoint_dir")
         file.truncate(0)
         file.write(f"process {os.getpid()}")
         file.flush()

@@ -1,5 +1,6 @@
 """What is in a checkpoint, found without building a graph: its program, its step, each of its variables."""
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Variable:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    norm: float | None               # square root of the sum of squares; None without numbers or with NaN or infinity
+    norm: float | None               # square root of the sum of squares; None without numbers, or if not finite
     n_nan: int
     n_inf: int
 
@@ -52,6 +53,7 @@ def inspect(prefix: str) -> Inspection:
 
     Raises:
         CheckpointError: it is invalid.
+        OSError: it cannot be read.
     """
     values = checkpoints.read_variables(prefix)
     sizes, mismatch = None, None
@@ -83,5 +85,6 @@ def _variable(name: str, value: np.ndarray) -> Variable:
         return Variable(name, shape, dtype, None, 0, 0)
     value = value.astype(np.float64)
     n_nan, n_inf = int(np.isnan(value).sum()), int(np.isinf(value).sum())
-    norm = None if n_nan or n_inf else float(np.linalg.norm(value))
-    return Variable(name, shape, dtype, norm, n_nan, n_inf)
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(value))
+    return Variable(name, shape, dtype, norm if math.isfinite(norm) else None, n_nan, n_inf)

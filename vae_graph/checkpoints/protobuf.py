@@ -10,7 +10,7 @@ FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 
 
 class InvalidMessage(ValueError):
-    """Bytes are no message of the expected kind."""
+    """Bytes are not a message of the expected kind."""
 
 
 class Message:
@@ -46,6 +46,8 @@ class Message:
         """A field of type int32, int64, bool, enum or fixed32: the last value given counts."""
         value = self._values.get(field, [0])[-1]
         if isinstance(value, bytes):
+            if len(value) not in FIXED_SIZES.values():
+                raise InvalidMessage("an entry that cannot be parsed")
             return int.from_bytes(value, "little")
         return value - (value >> 63 << 64)           # negative numbers are in two's complement
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 REQUIRED_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")             # without it there is no checkpoint
 PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
+MAX_HINT_SIZE, MAX_HINTS = 200, 1_000        # of the names that are compared with a missing one
 # The beginning of a session's error message: the operation that failed and where it was built.
 SESSION_ERROR = re.compile(r"^Graph execution error:\s+(Detected at node .*?\nNode: [^\n]*\n)?", re.DOTALL)
 
@@ -44,6 +45,7 @@ def find(path: Path) -> tuple[str, dict[str, CheckpointError]]:
 
     Raises:
         CheckpointError: there is none.
+        OSError: one cannot be read.
     """
     if path.is_dir():
         checkpoint, problems = latest_valid(path, model_shapes)
@@ -123,6 +125,7 @@ def read_network(prefix: str) -> tuple[LayerSizes, dict[str, np.ndarray]]:
 
     Raises:
         CheckpointError: the checkpoint is invalid, not of this network, or has NaN or infinity in it.
+        OSError: it cannot be read.
     """
     variables = read_variables(prefix)
     sizes = layer_sizes(prefix, variables)
@@ -140,6 +143,9 @@ def latest_valid(folder: Path, expected_shapes: ShapesOf = model_shapes
     Args:
         folder: of the checkpoints.
         expected_shapes: of the variables that a valid one has: `model_shapes` or `training_shapes`.
+
+    Raises:
+        OSError: a checkpoint cannot be read, which does not make it invalid.
     """
     matches = (REQUIRED_FILE.fullmatch(path.name) for path in folder.glob("parameter*.ckpt*"))
     problems: dict[str, CheckpointError] = {}
@@ -171,9 +177,11 @@ def first_line(error: Exception) -> str:
 
 def _check_names(prefix: str, variables: Iterable[str], expected: Iterable[str]) -> None:
     """Name the first missing variable and, in case the file is another program's, the most similar one present."""
-    present = sorted(variables)
+    present = {*variables}
     for name in expected:
         if name not in present:
-            nearest = difflib.get_close_matches(name, present, n=1, cutoff=0)
+            # Comparing names takes time in proportion to their length, and a file can have many long ones.
+            candidates = sorted(other for other in present if len(other) <= MAX_HINT_SIZE)[:MAX_HINTS]
+            nearest = difflib.get_close_matches(name, candidates, n=1, cutoff=0)
             raise CheckpointError(f"{prefix}: expected the variable {name}, found none of that name; the most similar "
                                   f"is {nearest[0] if nearest else 'none at all'}")

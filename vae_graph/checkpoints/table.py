@@ -13,25 +13,25 @@ from vae_graph.checkpoints.protobuf import InvalidMessage, read_varint
 
 FOOTER_SIZE, MAGIC = 48, 0xDB4775248B80FB57
 # Since keys share prefixes, a small file can have very long ones.
-MAX_KEY_SIZE, MAX_KEYS_SIZE = 1_000, 10_000_000
+MAX_KEY_SIZE, MAX_KEYS_SIZE = 2**16, 10_000_000
 MAX_FILE_SIZE = 2**31            # of an index, or of a single file of TensorFlow 0.x
 
 
 class InvalidTable(ValueError):
-    """A file is no table, or a damaged one. The message says what was found."""
+    """A file is not a table, or a damaged one. The message says what was found."""
 
 
 def entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """The keys, ascending, and the values of a table, whose checksums are verified.
 
     Raises:
-        InvalidTable: it is damaged, or no table.
+        InvalidTable: it is damaged, or not a table.
         OSError: it cannot be read.
     """
     content = _read(path)
     footer = content[-FOOTER_SIZE:]
     if len(footer) < FOOTER_SIZE or struct.unpack("<Q", footer[-8:])[0] != MAGIC:
-        raise InvalidTable("no checkpoint table")
+        raise InvalidTable("a file that is not a checkpoint")
     try:
         _, at = _handle(footer, 0)           # the metaindex block, which TensorFlow leaves empty
         index, _ = _handle(footer, at)
@@ -57,7 +57,7 @@ def entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
 def check_regular(path: Path) -> None:
     """Raise InvalidTable unless a path is that of a regular file: a pipe or a device would block, or never end."""
     if not path.is_file():
-        raise InvalidTable(f"{path.name}, which is no regular file" if path.exists() else f"no file {path.name}")
+        raise InvalidTable(f"{path.name}, which is not a regular file" if path.exists() else f"no file {path.name}")
 
 
 def _read(path: Path) -> bytes:
@@ -85,8 +85,10 @@ def _block(content: bytes, handle: slice) -> Iterator[tuple[bytes, bytes]]:
         shared, at = read_varint(block, at)
         unshared, at = read_varint(block, at)
         size, at = read_varint(block, at)
-        if shared > len(key) or shared + unshared > MAX_KEY_SIZE or at + unshared + size > entries_end:
+        if shared > len(key) or at + unshared + size > entries_end:
             raise InvalidTable("a damaged table")
+        if shared + unshared > MAX_KEY_SIZE:
+            raise InvalidTable("names that are too long")
         key = key[:shared] + block[at:at + unshared]
         at += unshared + size
         yield key, block[at - size:at]

@@ -7,18 +7,19 @@ Format V2 is an index, the table of the variables, and shards of data (tensorflo
 Format V1, of TensorFlow 0.x, is one table with everything in it (tensorflow/core/util/saved_tensor_slice.proto).
 In both, a partitioned variable is stored in parts, each under a name that encodes its position.
 
-Strings, resources and variants are not read: they are empty objects, in one field of the type's name. Types that NumPy
-lacks are those of ml_dtypes.
+Strings, resources and variants are not read: they become arrays of None, whose type has one field with the name of
+TensorFlow's type. Types that NumPy lacks are those of ml_dtypes.
 
-`read_v2` and `read_v1` give one variable at a time, since all of them may be large. They raise InvalidTable or
-InvalidMessage if a file is damaged, and OSError if it cannot be read.
+`read_v2` and `read_v1` give one variable at a time, since all of them may be large. They raise ValueError if a file is
+damaged, and OSError if it cannot be read.
 """
 
+import functools
 import importlib
 import itertools
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ UNREAD = {"string", "resource", "variant"}
 MAX_DIMENSIONS, MAX_ELEMENTS = 254, 2**62        # TensorFlow's
 FORMAT_VERSION = 1
 # In format V1, the field of TensorProto that holds the values: packed bytes, or packed integers of any length.
-# TensorFlow reads no other types in it.
+# TensorFlow reads no other types in it; they are not read here either.
 FIXED_SIZE_FIELDS = {"float32": 5, "float64": 6}
 INTEGER_FIELDS = {"int32": 7, "uint8": 7, "int16": 7, "int8": 7, "int64": 10, "bool": 11}
 
@@ -56,7 +57,9 @@ def read_v2(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
     partitions = {key: [_extents(part) for part in entry.messages(7)] for key, entry in found.items() if 7 in entry}
     parts = {part_key(key, extents) for key, partition in partitions.items() for extents in partition}
 
-    for key in found.keys() - parts:
+    for key in found:
+        if key in parts:
+            continue
         shape, dtype = _shape(found[key].message(2)), _dtype(found[key].integer(1))
         if key not in partitions:
             yield _text(key), shards.read(key, found[key], shape, dtype)
@@ -65,8 +68,8 @@ def read_v2(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
         if not regions.keys() <= found.keys():
             raise InvalidTable(f"a variable {_text(key)!r} without some of its parts")
         yield _text(key), _assemble(shape, dtype, [
-            (region, shards.read(key, found[part_key], _size_of(region), dtype))
-            for part_key, region in regions.items()])
+            (region, functools.partial(shards.read, key, found[name], _size_of(region), dtype))
+            for name, region in regions.items()])
 
 
 def read_v1(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -80,17 +83,22 @@ def read_v1(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
         part = Message(value).message(2)
         stored.setdefault(part.bytes(1), []).append(part)
 
-    n_bytes, n_elements = Path(prefix).stat().st_size, 0
+    n_bytes, n_elements, names = Path(prefix).stat().st_size, 0, set()
     for variable in Message(header).message(1).messages(1):
-        name, shape, dtype = variable.bytes(1), _shape(variable.message(2)), _dtype(variable.integer(3))
+        name, shape, dtype = variable.bytes(1), _shape(variable.message(2)), _dtype_of_v1(variable.integer(3))
+        if name in names:
+            raise InvalidTable(f"the variable {_text(name)!r} twice")
+        names.add(name)
         n_elements += math.prod(shape)
         if n_elements > n_bytes:             # an element of any type takes at least one byte
             raise InvalidTable(f"{n_elements} elements in {n_bytes} bytes")
-        for part in variable.messages(4):
+        for part in variable.messages(4):            # TensorFlow's reader trusts them
             _region(_extents(part), shape)
-        yield _text(name), _assemble(shape, dtype, [
-            (region := _region(_extents(part.message(2)), shape), _values(part.message(3), _size_of(region), dtype))
-            for part in stored.get(name, [])])
+        parts = []
+        for part in stored.get(name, []):
+            region = _region(_extents(part.message(2)), shape)
+            parts.append((region, functools.partial(_values, part, _size_of(region), dtype)))
+        yield _text(name), _assemble(shape, dtype, parts)
 
 
 class _Shards:
@@ -130,32 +138,30 @@ class _Shards:
         return content.view(dtype).reshape(shape)
 
 
-def _values(tensor: Message, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """The values of a variable, or of a part of it, in a TensorProto."""
+def _values(part: Message, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The values of a variable, or of a part of it, in a SavedSlice."""
     if dtype.hasobject:
         return np.empty(shape, dtype)
-    name = _name(dtype)
+    name, tensor = _name(dtype), part.message(3)
     if name in FIXED_SIZE_FIELDS:
         content = tensor.bytes(FIXED_SIZE_FIELDS[name])
-    elif name in INTEGER_FIELDS:
-        content = tensor.integers(INTEGER_FIELDS[name]).astype(f"u{dtype.itemsize}").tobytes()
     else:
-        raise InvalidTable(f"a variable of type {name} in a file of TensorFlow 0.x")
+        content = tensor.integers(INTEGER_FIELDS[name]).astype(f"u{dtype.itemsize}").tobytes()
     if len(content) != math.prod(shape) * dtype.itemsize:
         raise InvalidTable(f"{math.prod(shape)} elements of {name} in {len(content)} bytes")
     return np.frombuffer(content, dtype).reshape(shape)
 
 
-def _assemble(shape: tuple[int, ...], dtype: np.dtype, parts: Iterable[tuple[tuple[slice, ...], np.ndarray]]
-              ) -> np.ndarray:
-    """A variable from its parts, which must cover it without overlapping."""
-    parts = [*parts]
-    n_elements = sum(part.size for _, part in parts)
-    if n_elements != math.prod(shape):
-        raise InvalidTable(f"parts with {n_elements} elements of a variable of shape {shape[:8]}")
+def _assemble(shape: tuple[int, ...], dtype: np.dtype,
+              parts: Sequence[tuple[tuple[slice, ...], Callable[[], np.ndarray]]]) -> np.ndarray:
+    """A variable from its parts, each a region and what reads it; they must cover it without overlapping."""
+    n_elements = sum(math.prod(_size_of(region)) for region, _ in parts)
+    # Parts without elements would be as many as a file can name.
+    if n_elements != math.prod(shape) or len(parts) > max(n_elements, 1):
+        raise InvalidTable(f"{len(parts)} parts with {n_elements} elements of a variable of shape {shape[:8]}")
     values, is_set = np.empty(shape, dtype), np.zeros(shape, bool)
-    for region, part in parts:
-        values[region], is_set[region] = part, True
+    for region, read in parts:
+        values[region], is_set[region] = read(), True
     if not is_set.all():
         raise InvalidTable(f"overlapping parts of a variable of shape {shape[:8]}")
     return values
@@ -185,6 +191,14 @@ def _dtype(number: int) -> np.dtype:
     if not hasattr(extension_types, name):
         raise InvalidTable(f"a variable of type {name}, which this version of ml_dtypes lacks")
     return np.dtype(getattr(extension_types, name))
+
+
+def _dtype_of_v1(number: int) -> np.dtype:
+    """The NumPy type of one of TensorFlow's types in format V1."""
+    dtype = _dtype(number)
+    if dtype.hasobject or _name(dtype) in FIXED_SIZE_FIELDS.keys() | INTEGER_FIELDS.keys():
+        return dtype
+    return np.dtype([(_name(dtype), object)])
 
 
 def _name(dtype: np.dtype) -> str:

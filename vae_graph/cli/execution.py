@@ -42,13 +42,21 @@ def execute(flags: argparse.Namespace) -> int:
     except OSError as error:
         message = f"expected files that can be read and written, found: {error}"
     except Stopped as stop:
-        print(f"\n{printable(stop)}{resume_hint}", file=sys.stderr)
+        complain(f"\n{printable(stop)}{resume_hint}")
         return 128 + stop.number
     except KeyboardInterrupt:
-        print(f"\nstopped{resume_hint}", file=sys.stderr)
+        complain(f"\nstopped{resume_hint}")
         return 128 + signal.SIGINT
-    print(f"{program_name()}: error: {printable(message)}", file=sys.stderr)
+    complain(f"{program_name()}: error: {printable(message)}")
     return 2
+
+
+def complain(text: str) -> None:
+    """Print to standard error, even if its reader has gone, as in `2>&1 | head`."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())      # for the text that is still buffered
 
 
 def run_command(flags: argparse.Namespace) -> str:

@@ -22,7 +22,7 @@ class NotEnoughMemory(UserError):
 
 
 def check_memory(flags: argparse.Namespace) -> None:
-    """Raise NotEnoughMemory if the training that the flags ask for, or any other command, certainly needs more."""
+    """Raise NotEnoughMemory if a limit is below what the command, with the network that it trains, needs at least."""
     network = N_COPIES * max(map(network_size, _layer_sizes(flags)), default=0)
     for name, found, base in limits():
         if found < base + network:

@@ -17,13 +17,9 @@ def figures_folder(flags: argparse.Namespace, data_set: DataSet) -> Path:
 
 
 def writable_folder(flag: str, path: Path) -> Path:
-    """Create the folder and try to write to it now, not after a quarter of an hour of training.
-
-    What killed processes have left incomplete is removed.
-    """
+    """Create the folder and try to write to it now, not after a quarter of an hour of training."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        remove_stale(path)
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
@@ -38,6 +34,7 @@ def draw_results(prefix: str, data_set: DataSet, flags: argparse.Namespace, figu
 
 
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write some files, each atomically."""
+    """Write some files, each atomically, and remove what killed processes have left incomplete."""
+    remove_stale(folder)
     for name, content in contents.items():
         write_atomic(folder / name, content)
