@@ -12,7 +12,7 @@ from vae_graph.errors import UserError
 
 GIGABYTE = 10**9
 N_INPUT = 784
-# Measured on two cores, with TensorFlow 2.21: see tests/benchmarks/README.md.
+# Measured: see tests/benchmarks/README.md.
 BASE, BASE_ADDRESS_SPACE = 0.7 * GIGABYTE, 2.0 * GIGABYTE      # of the program, before the network
 N_COPIES = 6                     # of the network while it trains: weights, Adam's slots, gradients of two towers, sums
 
