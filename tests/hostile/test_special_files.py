@@ -41,7 +41,7 @@ def test_in_place_of_a_checkpoints_file(run, capsys, command, make, pattern):
     if command not in (TRAIN, SWEEP):
         assert "expected " in assert_refused(capsys, command, run, Path("figures"))
         return
-    # A training begins anew, and keeps what it cannot read.
+    # A training starts a new run, and keeps what it cannot read.
     assert run_mnist.main(arguments(command, run, Path("figures"))) == 0, capsys.readouterr().err
     place = run / "other" if command == TRAIN else run / "sweep" / "n_z-2" / "other"
     assert len([*(place / "earlier-1").glob(pattern)]) == 2

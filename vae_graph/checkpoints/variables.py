@@ -48,14 +48,13 @@ Extents = tuple[tuple[int, int], ...]
 
 def read_v2(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
     """The names and values of the variables of a checkpoint in format V2."""
-    table = entries(Path(f"{prefix}.index"))
-    key, header = next(table, (b"no header", b""))
-    if key:
-        raise InvalidTable("a table without a header")
-    shards = _Shards(prefix, Message(header))
+    header, table = _open_table(Path(f"{prefix}.index"))
+    shards = _Shards(prefix, header)
     found = {key: Message(value) for key, value in table}
-    partitions = {key: [_extents(part) for part in entry.messages(7)] for key, entry in found.items() if 7 in entry}
-    parts = {part_key(key, extents) for key, partition in partitions.items() for extents in partition}
+    # Of each partitioned variable, the keys and the extents of its parts.
+    partitions = {key: {part_key(key, extents): extents for extents in map(_extents, entry.messages(7))}
+                  for key, entry in found.items() if 7 in entry}
+    parts = set().union(*partitions.values())
 
     for key in found:
         if key in parts:
@@ -64,7 +63,7 @@ def read_v2(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
         if key not in partitions:
             yield _text(key), shards.read(key, found[key], shape, dtype)
             continue
-        regions = {part_key(key, extents): _region(extents, shape) for extents in partitions[key]}
+        regions = {name: _region(extents, shape) for name, extents in partitions[key].items()}
         if not regions.keys() <= found.keys():
             raise InvalidTable(f"a variable {_text(key)!r} without some of its parts")
         yield _text(key), _assemble(shape, dtype, [
@@ -74,17 +73,14 @@ def read_v2(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
 
 def read_v1(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
     """The names and values of the variables of a checkpoint in format V1."""
-    table = entries(Path(prefix))
-    key, header = next(table, (b"no header", b""))
-    if key:
-        raise InvalidTable("a table without a header")
+    header, table = _open_table(Path(prefix))
     stored: dict[bytes, list[Message]] = {}
     for _, value in table:
         part = Message(value).message(2)
         stored.setdefault(part.bytes(1), []).append(part)
 
     n_bytes, n_elements, names = Path(prefix).stat().st_size, 0, set()
-    for variable in Message(header).message(1).messages(1):
+    for variable in header.message(1).messages(1):
         name, shape, dtype = variable.bytes(1), _shape(variable.message(2)), _dtype_of_v1(variable.integer(3))
         if name in names:
             raise InvalidTable(f"the variable {_text(name)!r} twice")
@@ -99,6 +95,15 @@ def read_v1(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
             region = _region(_extents(part.message(2)), shape)
             parts.append((region, functools.partial(_values, part, _size_of(region), dtype)))
         yield _text(name), _assemble(shape, dtype, parts)
+
+
+def _open_table(path: Path) -> tuple[Message, Iterator[tuple[bytes, bytes]]]:
+    """The header of a table, which is its first entry and has no name, and the other entries."""
+    table = entries(path)
+    key, header = next(table, (b"no header", b""))
+    if key:
+        raise InvalidTable("a table without a header")
+    return Message(header), table
 
 
 class _Shards:

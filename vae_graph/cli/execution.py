@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 from vae_graph.checkpoints import first_line
 from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN, TRAIN_IN_CLUSTER, program_name
@@ -33,7 +34,7 @@ def execute(flags: argparse.Namespace) -> int:
     except UserError as error:
         message = str(error)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for the output that is still buffered
+        discard(sys.stdout)
         if not resume_hint:
             return 0                 # a command that only reads ends quietly, as `head` expects of it
         message = f"expected an output that stays open, found it closed{resume_hint}"
@@ -56,7 +57,12 @@ def complain(text: str) -> None:
     try:
         print(text, file=sys.stderr, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())      # for the text that is still buffered
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let what is still buffered for a closed pipe, and what follows, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run_command(flags: argparse.Namespace) -> str:
