@@ -6,8 +6,10 @@ import shutil
 
 import pytest
 
-# Before TensorFlow is imported: no messages, and one thread for each of the parallel test processes.
+# Before TensorFlow is imported: no messages, the program's kernels, and one thread for each of the parallel test
+# processes.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(pool, "1")
 

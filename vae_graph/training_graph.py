@@ -1,5 +1,6 @@
 """The training graph: the autoencoder in towers, Adam, and several steps per `Session.run`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,10 +11,7 @@ from vae_graph.model import Variational_autoencoder, add_noise
 from vae_graph.settings import Settings
 
 ERROR_NAMES = ("Recon_error", "Regularization_error", "ELBO")
-# The builders' random ops, and those that draw the same distribution from a key and a counter.
-STATELESS_OPS = {"RandomUniform": tf.raw_ops.StatelessRandomUniformV2,
-                 "RandomStandardNormal": tf.raw_ops.StatelessRandomNormalV2}
-PHILOX = 1      # the generator of both kinds of ops: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011
+PHILOX = 1      # the random number generator: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011
 
 
 class Step(NamedTuple):
@@ -49,7 +47,7 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
     """
     input_data, dropout_rate, batch, global_step = inputs(n_input, settings.batch_size)
     errors = mean_errors(batch, dropout_rate, settings, n_towers)
-    train_op = adam(settings, global_step).minimize(errors[-1], global_step=global_step)
+    train_op = adam(settings, global_step).apply_gradients(batch_gradients(errors[-1]), global_step=global_step)
 
     # Neither these errors nor this train_op are run, but copies of them.
     fetch_names = [train_op.name, *(error.name for error in errors)]
@@ -100,6 +98,30 @@ def mean_errors(batch: tf.Tensor, keep_prob: tf.Tensor, settings: Settings, n_to
     return tuple(tf.add_n(terms) for terms in zip(*towers, strict=True))
 
 
+def batch_gradients(error: tf.Tensor) -> list[tuple[tf.Tensor, tf.Variable]]:
+    """The gradients of an error with respect to all weights and biases: those of `tf.gradients`, in fewer operations.
+
+    That gives every tower a product of its own for each weight matrix, and adds them. Here the towers' inputs and
+    gradients of a layer are concatenated, and one product is taken over the whole batch.
+
+    Args:
+        error: of towers of affine layers; scalar.
+
+    Returns:
+        Gradients and variables, for `Optimizer.apply_gradients`.
+    """
+    products = [op for op in error.graph.get_operations() if op.type == "MatMul"]
+    deltas = tf.gradients(error, [product.outputs[0] for product in products])
+    gradients = []
+    variables = tf.trainable_variables()
+    for weights, biases in zip(variables[::2], variables[1::2], strict=True):
+        layer = [(product.inputs[0], delta) for product, delta in zip(products, deltas, strict=True)
+                 if product.inputs[1].op.inputs[0] is weights.handle]
+        x, delta = (tf.concat(parts, 0) for parts in zip(*layer, strict=True))
+        gradients += [(tf.matmul(x, delta, transpose_a=True), weights), (tf.reduce_sum(delta, 0), biases)]
+    return gradients
+
+
 def adam(settings: Settings, global_step: tf.Variable) -> tf.train.AdamOptimizer:
     """The original's optimizer, whose learning rate decays continuously."""
     return tf.train.AdamOptimizer(tf.train.exponential_decay(
@@ -136,10 +158,31 @@ def stateless_noise(step_graph_def: tf.GraphDef, seed: int, step: tf.Tensor, rep
     # A draw increments the lower half of Philox' 128-bit counter; the step is the upper half.
     counter = tf.cast(tf.stack([0, step]), tf.uint64)
     noise: dict[str, tf.Tensor] = {}
-    random_nodes = [node for node in step_graph_def.node if node.op in STATELESS_OPS]
+    random_nodes = [node for node in step_graph_def.node if node.op in STATELESS_DRAWS]
     # The replicas of a cluster number their ops consecutively, as the towers of one process do.
     for number, node in enumerate(random_nodes, start=replica * len(random_nodes)):
         key = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
         shape = tf.get_default_graph().get_operation_by_name(node.name).outputs[0].shape.as_list()
-        noise[node.name] = STATELESS_OPS[node.op](shape=shape, key=key, counter=counter, alg=PHILOX)
+        noise[node.name] = STATELESS_DRAWS[node.op](shape, key, counter)
     return noise
+
+
+def stateless_uniform(shape: Sequence[int], key: np.ndarray, counter: tf.Tensor) -> tf.Tensor:
+    """Multiples of 2^-16 in [0, 1), float32: half as many bits to draw as for numbers of 24 bits.
+
+    The builders compare them with a probability, which so is off by less than 2^-16.
+    """
+    n_numbers = math.prod(shape)
+    pairs = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=[(n_numbers + 1) // 2], key=key, counter=counter, alg=PHILOX, dtype=tf.uint32)
+    halves = tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])[:n_numbers]
+    return tf.reshape(tf.cast(halves, tf.float32) * 2**-16, shape)
+
+
+def stateless_normal(shape: Sequence[int], key: np.ndarray, counter: tf.Tensor) -> tf.Tensor:
+    """Numbers of the standard normal distribution, float32."""
+    return tf.raw_ops.StatelessRandomNormalV2(shape=shape, key=key, counter=counter, alg=PHILOX)
+
+
+# The builders' random ops, and what draws the same distribution from a key and a counter.
+STATELESS_DRAWS = {"RandomUniform": stateless_uniform, "RandomStandardNormal": stateless_normal}

@@ -12,6 +12,7 @@ from vae_graph.training_graph import (
     Step,
     TrainingGraph,
     adam,
+    batch_gradients,
     copy_step,
     extract_subgraph,
     inputs,
@@ -37,7 +38,8 @@ def replica_graph(n_input: int, settings: Settings, cluster: Cluster, n_towers: 
 
     To be called within `tf.device(device_function(cluster))`, in which the Saver and the initializer must be created
     too. The same 39 variables as `training_graph`, with the same names, but on the parameter servers. With two
-    replicas of one tower each, a step computes what it does in one process with two towers.
+    replicas of one tower each, a step draws the noise of one process with two towers, and computes the same gradients
+    up to rounding: a replica's weight gradients are products over its own shard, and their mean is taken.
 
     Args:
         n_input: pixels per image.
@@ -50,7 +52,7 @@ def replica_graph(n_input: int, settings: Settings, cluster: Cluster, n_towers: 
     input_data, dropout_rate, batch, global_step = inputs(n_input, n_images)
     optimizer = adam(settings, global_step)
     errors = mean_errors(batch, dropout_rate, settings, n_towers)
-    gradients, variables = map(list, zip(*optimizer.compute_gradients(errors[-1]), strict=True))
+    gradients, variables = map(list, zip(*batch_gradients(errors[-1]), strict=True))
 
     # As in `training_graph`, what is run is a copy of the builders' graph, with stateless noise.
     fetch_names = [tensor.name for tensor in (*errors, *gradients)]
