@@ -72,21 +72,46 @@ def test_the_comparison_matches_comparison_json():
     rows = {"_".join(name.split()): [float(cell) for cell in cells] for name, *cells in re.findall(
         r"^(\w[\w ]+?)  +([\d.]+)  +([\d.]+)  +([+-][\d.]+)  +([\d.]+)$", OF_FIGURES, re.MULTILINE)}
     assert rows == {name: [round(found["evaluation_a"][name], 4), round(found["evaluation_b"][name], 4),
-                           round(number["difference"], 4), float(f"{number['standard_error']:.4g}")]
+                           round(number["difference"], 4), float(f"{number['standard_error_over_images']:.4g}")]
                     for name, number in found["numbers"].items()}
     assert f"agreement of the latent spaces: {found['latent_agreement']:.4f} " in OF_FIGURES
 
 
 def test_the_speeds_match_bench_training_json():
-    found = json.loads((ROOT / "figures" / "bench_training.json").read_text())["ms per step, round by round"]
-    medians = [statistics.median(times) for times in found.values()]
+    found = json.loads((ROOT / "figures" / "bench_training.json").read_text())
+    medians = {name: statistics.median(times) for name, times in found["ms per step, round by round"].items()}
+    shown = {name: (f"{median:.2f}", f"{median / medians['ours']:.2f}") for name, median in medians.items()}
     table = OF_BENCHMARKS.split("time relative to ours |")[1].split("\n\n")[0]
-    shown = [(f"{median:.2f}", f"{median / medians[1]:.2f}") for median in medians]
-    assert re.findall(r"\| ([\d.]+) \| ([\d.]+) \|$", table, re.MULTILINE) == shown
+    assert re.findall(r"\| ([\d.]+) \| ([\d.]+) \|$", table, re.MULTILINE) == list(shown.values())
     section = README.split("## Speed")[1].split("## ")[0]
-    (_, port), (ours, _), _, _, (_, pytorch), (_, jax), (_, products) = shown
+    products = min("products by NumPy", "products by TensorFlow", key=medians.get)
     figures = re.findall(r"([\d.]+) (?:ms|x)\b", section.split("The batch is split")[0])
-    assert figures == [ours, port, pytorch, jax, products]
+    assert figures == [shown["ours"][0], *(shown[name][1] for name in ("port", "pytorch", "jax", products))]
+    checkpoint = statistics.median(found["ms per checkpoint, round by round"])
+    assert f"A checkpoint takes {checkpoint:.0f} ms, which is {checkpoint / 429 / 20:.3f} ms per step" in OF_BENCHMARKS
+
+
+def test_the_default_run_matches_bench_default_run_json():
+    """Its time is compared with that of its steps and its start, as the other benchmarks measured them."""
+    figures = ROOT / "figures"
+    run = json.loads((figures / "bench_default_run.json").read_text())["default run"]
+    steps = json.loads((figures / "bench_training.json").read_text())["ms per step, round by round"]["ours"]
+    start = json.loads((figures / "bench_program.json").read_text())["rounds"]["start to first step, s"]
+    expected = run["steps"] * statistics.median(steps) / 1000 + statistics.median(start)
+    assert (f"The default command took {run['seconds']:.1f} s, {run['seconds'] / expected:.3f} x the time of its "
+            f"{run['steps']:,} steps and its start") in OF_BENCHMARKS
+    assert f"with evaluation and pictures, takes {run['seconds'] / 60:.1f} minutes" in README
+
+
+def test_the_profile_matches_bench_profile_json():
+    found = json.loads((ROOT / "figures" / "bench_profile.json").read_text())["operations of a step"]
+    products = sum(row["core-ms"] for op, row in found.items() if "MatMul" in op)
+    total = sum(row["core-ms"] for row in found.values())
+    assert f"of the {total:.1f} core-milliseconds of a step's operations, {products:.1f} are" in OF_BENCHMARKS
+    assert f"a step could take no less than {products / 2:.1f} ms" in OF_BENCHMARKS
+    table = OF_BENCHMARKS.split("core-ms per step |\n")[1].split("\n\n")[0]
+    rows = re.findall(r"\| `(\w+)` \| (\d+) \| ([\d.]+) \|$", table, re.MULTILINE)
+    assert rows == [(op, f"{row['per step']:.0f}", f"{row['core-ms']:.2f}") for op, row in list(found.items())[:8]]
 
 
 def test_the_whole_processes_match_bench_program_json():

@@ -12,7 +12,7 @@ from tests.helpers import (
     SETTINGS,
 )
 from vae_graph import Variational_autoencoder
-from vae_graph.training_graph import training_graph
+from vae_graph.training_graph import adam, batch_gradients, inputs, mean_errors, stateless_uniform, training_graph
 
 
 def test_each_step_has_pixel_noise_of_its_own():
@@ -70,6 +70,35 @@ def test_noise_is_determined_by_seed_and_step():
     # Few of these numbers of 16 bits are equal by chance: in two steps at the same place, or anywhere in one step.
     assert all(np.mean(a == b) < 0.001 for a, b in itertools.combinations(steps, 2))
     assert all(len(np.unique(step)) > 0.95 * len(step) for step in steps)
+
+
+def test_uniform_numbers_have_16_random_bits():
+    """Also where their count is odd; the two of one draw of 32 bits differ."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        numbers = session.run(stateless_uniform([333, 301], np.array([5], np.uint64), tf.zeros([2], tf.uint64)))
+    assert numbers.shape == (333, 301)
+    assert numbers.dtype == np.float32
+    bits = numbers.ravel() * 2**16
+    np.testing.assert_array_equal(bits, bits.astype(np.uint16))
+    # About five standard deviations of what a fair draw gives.
+    assert abs(np.mean(numbers < 0.6) - 0.6) < 0.008
+    assert all(abs(np.mean(bits.astype(int) >> bit & 1) - 0.5) < 0.008 for bit in range(16))
+    assert abs(np.corrcoef(bits[:-1:2], bits[1::2])[0, 1]) < 0.025
+
+
+@pytest.mark.parametrize("n_towers", [1, 2, 3])
+def test_gradients_are_those_that_an_optimizer_computes(digits, n_towers):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(7)
+        _, dropout_rate, batch, global_step = inputs(784, 8)
+        ELBO = mean_errors(batch, dropout_rate, SETTINGS, n_towers)[-1]
+        ours, theirs = batch_gradients(ELBO), adam(SETTINGS, global_step).compute_gradients(ELBO)
+        session.run(tf.global_variables_initializer())
+        found, expected = session.run([[gradient for gradient, _ in ours], [gradient for gradient, _ in theirs]],
+                                      {batch: digits.train.images[:8], dropout_rate: 0.6})
+    assert [variable.name for _, variable in ours] == [variable.name for _, variable in theirs]
+    for gradient, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(gradient, other, rtol=1e-4, atol=1e-5 * np.max(np.abs(other)))
 
 
 @pytest.mark.parametrize(("n_towers", "batch_size"), [(2, 4), (3, 8), (20, 3)])

@@ -99,22 +99,23 @@ def mean_errors(batch: tf.Tensor, keep_prob: tf.Tensor, settings: Settings, n_to
 
 
 def batch_gradients(error: tf.Tensor) -> list[tuple[tf.Tensor, tf.Variable]]:
-    """The gradients of an error with respect to all weights and biases: those of `tf.gradients`, in fewer operations.
+    """The gradients of an error with respect to all weights and biases, from one product per weight matrix.
 
-    That gives every tower a product of its own for each weight matrix, and adds them. Here the towers' inputs and
-    gradients of a layer are concatenated, and one product is taken over the whole batch.
+    With respect to the weights, `tf.gradients` would add up the products of the towers. It is called with respect to
+    the layers' outputs instead; a layer's inputs and these gradients are concatenated over the towers and multiplied.
 
     Args:
-        error: of towers of affine layers; scalar.
+        error: scalar, of towers whose layers are `matmul(x, weights) + biases` and share these variables.
 
     Returns:
-        Gradients and variables, for `Optimizer.apply_gradients`.
+        Pairs of a gradient and its variable, for `Optimizer.apply_gradients`.
     """
     products = [op for op in error.graph.get_operations() if op.type == "MatMul"]
     deltas = tf.gradients(error, [product.outputs[0] for product in products])
     gradients = []
     variables = tf.trainable_variables()
     for weights, biases in zip(variables[::2], variables[1::2], strict=True):
+        # The second factor of a layer's products is read from the handle of its weights.
         layer = [(product.inputs[0], delta) for product, delta in zip(products, deltas, strict=True)
                  if product.inputs[1].op.inputs[0] is weights.handle]
         x, delta = (tf.concat(parts, 0) for parts in zip(*layer, strict=True))
@@ -170,12 +171,14 @@ def stateless_noise(step_graph_def: tf.GraphDef, seed: int, step: tf.Tensor, rep
 def stateless_uniform(shape: Sequence[int], key: np.ndarray, counter: tf.Tensor) -> tf.Tensor:
     """Multiples of 2^-16 in [0, 1), float32: half as many bits to draw as for numbers of 24 bits.
 
-    The builders compare them with a probability, which so is off by less than 2^-16.
+    The builders compare them with a probability, which changes by less than 2^-16.
     """
     n_numbers = math.prod(shape)
     pairs = tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=[(n_numbers + 1) // 2], key=key, counter=counter, alg=PHILOX, dtype=tf.uint32)
-    halves = tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])[:n_numbers]
+    halves = tf.bitcast(pairs, tf.uint16)
+    if n_numbers % 2:
+        halves = tf.reshape(halves, [-1])[:n_numbers]
     return tf.reshape(tf.cast(halves, tf.float32) * 2**-16, shape)
 
 

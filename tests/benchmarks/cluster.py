@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tests.benchmarks.training import machine
+from tests.benchmarks.machine import machine
 from tests.helpers import addresses
 from vae_graph import checkpoints, training
 from vae_graph.cluster import server

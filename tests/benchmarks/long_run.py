@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import run_mnist
-from tests.benchmarks.training import machine
+from tests.benchmarks.machine import machine
 from tests.helpers import write_small_idx
 from vae_graph.runs.training_run import TrainingRun
 

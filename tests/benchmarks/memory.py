@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.training import machine
+from tests.benchmarks.machine import machine
 from tests.helpers import ROOT, write_small_idx
 from vae_graph.checkpoints import LayerSizes
 from vae_graph.cli.memory import network_size

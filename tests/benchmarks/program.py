@@ -1,9 +1,12 @@
 """The cost of whole processes: time to the first step, time and peak memory of three epochs, time of the manifold.
 
     python -m tests.benchmarks.program [--rounds N] [--json FILE]
+    python -m tests.benchmarks.program --default_run FOLDER [--json FILE]
 
-MNIST must be in $MNIST_DIR or `data`. `run_mnist.py`, its loop alone and the original's loop alone (as in training.py)
+MNIST must be in $MNIST_DIR or `data`. `run_mnist.py`, its loop alone and the original's loop alone (see contestants.py)
 take turns, and so do the manifold and the original's of 400 decoders. The results are medians over the rounds.
+
+The second command runs `run_mnist.py` without flags in FOLDER: 200 epochs with evaluation and pictures.
 """
 
 import argparse
@@ -17,14 +20,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.training import CONTESTANTS, machine
+from tests.benchmarks.contestants import CONTESTANTS, ROOT, environment
+from tests.benchmarks.machine import machine
 from vae_graph import checkpoints, data, evaluation
 from vae_graph.pictures import GRIDS
 
-ROOT = Path(__file__).parent.parent.parent
 N_EPOCHS = 3
 
 
@@ -49,14 +53,22 @@ def start_to_first_step() -> float:
     return seconds
 
 
-def seconds_and_memory(command: list[str]) -> tuple[float, float]:
+def seconds_and_memory(command: list[str], **options: Any) -> tuple[float, float]:
     """A process's wall time in seconds and its peak memory in MB."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, **options)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, command
     return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def default_run(folder: Path) -> dict[str, float]:
+    """The time and memory of the program without flags."""
+    folder.mkdir(parents=True)
+    seconds, memory = seconds_and_memory([sys.executable, str(ROOT / "run_mnist.py")], cwd=folder)
+    variables = checkpoints.read_variables(checkpoints.find(folder / "checkpoints")[0])
+    return {"seconds": seconds, "steps": int(variables["Variable"]), "peak memory, MB": memory}
 
 
 def train_alone(contestant: str) -> None:
@@ -87,22 +99,14 @@ def seconds_of_manifolds(prefix: str) -> tuple[float, float]:
     return between - start, end - between
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results to this file")
-    parser.add_argument("--alone", help=argparse.SUPPRESS)
-    flags = parser.parse_args()
-    if flags.alone:
-        train_alone(flags.alone)
-        return
-
-    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+def rounds(n_rounds: int) -> dict[str, list[float]]:
+    """Everything else that is measured, once in each round."""
     found: dict[str, list[float]] = {}
-    for _ in range(flags.rounds):
+    for _ in range(n_rounds):
         with tempfile.TemporaryDirectory() as folder:
             whole = seconds_and_memory(program(folder))
-            ours, theirs = (seconds_and_memory([sys.executable, __file__, "--alone", contestant])
+            ours, theirs = (seconds_and_memory([sys.executable, __file__, "--alone", contestant],
+                                               env=environment(contestant))
                             for contestant in ("ours", "port"))
             prefix, _ = checkpoints.find(Path(folder))
             manifolds = seconds_of_manifolds(prefix)
@@ -116,8 +120,29 @@ def main() -> None:
     print("| | median |\n|---|---|")
     for name, values in found.items():
         print(f"| {name} | {statistics.median(values):.2f} |")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results to this file")
+    parser.add_argument("--default_run", type=Path, metavar="FOLDER", help="run the program without flags there")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.alone:
+        train_alone(flags.alone)
+        return
+
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    found: dict[str, object]
+    if flags.default_run:
+        found = {"default run": default_run(flags.default_run)}
+        print(found)
+    else:
+        found = {"rounds": rounds(flags.rounds)}
     if flags.json:
-        flags.json.write_text(json.dumps(machine() | {"rounds": found}, indent=1), encoding="utf-8")
+        flags.json.write_text(json.dumps(machine() | found, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ GIGABYTE = 10**9
 N_INPUT = 784
 # Measured: see tests/benchmarks/README.md.
 BASE, BASE_ADDRESS_SPACE = 0.7 * GIGABYTE, 2.0 * GIGABYTE      # of the program, before the network
-N_COPIES = 6                     # of the network while it trains: weights, Adam's slots, gradients of two towers, sums
+N_COPIES = 6                     # of the network while it trains: weights, Adam's slots, gradients, copies
 
 
 class NotEnoughMemory(UserError):
