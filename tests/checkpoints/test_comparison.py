@@ -22,7 +22,7 @@ def test_a_checkpoint_does_not_differ_from_itself(digits):
     assert all(v.cosine == pytest.approx(1) for v in found.variables)
     assert list(found.numbers) == ["Recon_error", "Regularization_error", "ELBO", "true_negative_ELBO", "KL",
                                    "negative_IWAE_bound"]
-    assert all((n.difference, n.standard_error) == (0, 0) for n in found.numbers.values())
+    assert all((n.difference, n.standard_error_over_images) == (0, 0) for n in found.numbers.values())
     assert found.latent_agreement == pytest.approx(1)
     assert found.not_shared == ()
 
@@ -53,8 +53,8 @@ def test_the_standard_error_is_that_of_paired_samples():
     a, b = images + random.normal(0, 1, 400), images + 0.5 + random.normal(0, 1, 400)
     found = comparison.number_difference(a, b)
     assert found.difference == pytest.approx(0.5, abs=0.25)
-    assert found.standard_error == pytest.approx(np.sqrt(2 / 400), rel=0.15)
-    assert comparison.number_difference(a[:1], b[:1]).standard_error is None
+    assert found.standard_error_over_images == pytest.approx(np.sqrt(2 / 400), rel=0.15)
+    assert comparison.number_difference(a[:1], b[:1]).standard_error_over_images is None
 
 
 def test_models_of_other_sizes(digits, tmp_path):

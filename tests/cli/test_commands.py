@@ -189,7 +189,7 @@ def test_compare_prints_and_writes_the_functions_results(old, capsys, idx_folder
     rows = [line.split() for line in output.splitlines()]
     elbo = found.numbers["ELBO"]
     assert ["ELBO", f"{found.evaluation_a.ELBO:.4f}", f"{found.evaluation_b.ELBO:.4f}", f"{elbo.difference:+.4f}",
-            f"{elbo.standard_error:.4g}"] in rows
+            f"{elbo.standard_error_over_images:.4g}"] in rows
     assert f"agreement of the latent spaces: {found.latent_agreement:.4f} " in output
     weights = next(variable for variable in found.variables if variable.name == "encoder_z/w3")
     assert ["encoder_z/w3", "16", "x", "4", f"{weights.maximum:.4g}", f"{weights.rms:.4g}", f"{weights.cosine:.4g}"] \

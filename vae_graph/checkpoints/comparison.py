@@ -22,10 +22,11 @@ class VariableDifference:
 
 @dataclass(frozen=True)
 class NumberDifference:
-    """B's metric minus A's, in nats per image, and its standard error over the images, the same for both models."""
+    """B's metric minus A's, in nats per image."""
 
     difference: float
-    standard_error: float | None     # None for a single image
+    # Of these two checkpoints, on other images: that of other training runs is larger. None for a single image.
+    standard_error_over_images: float | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def variable_difference(name: str, a: np.ndarray, b: np.ndarray) -> VariableDiff
 
 
 def number_difference(a: np.ndarray, b: np.ndarray) -> NumberDifference:
-    """The mean of B - A over images, [n] each, and its standard error, that of paired samples."""
+    """The mean of B - A over images, [n] each, and its standard error over them, that of paired samples."""
     difference = b - a
     error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else np.nan
     return NumberDifference(float(difference.mean()), _finite(error))

@@ -98,9 +98,10 @@ def comparison(heading: str, found: Comparison) -> str:
           for name, side in (("A", found.a), ("B", found.b))),
         "",
         _heading(heading, a),
-        table(("", "A", "B", "B - A", "standard error"), (
+        table(("", "A", "B", "B - A", "standard error over images"), (
             (METRICS[name][0], f"{getattr(a, name):.4f}", f"{getattr(b, name):.4f}", f"{number.difference:+.4f}",
-             _significant(number.standard_error)) for name, number in found.numbers.items())),
+             _significant(number.standard_error_over_images)) for name, number in found.numbers.items())),
+        "The standard errors do not cover the variation from one training run to another.",
         f"active units: {a.active_units} of {a.n_z} and {b.active_units} of {b.n_z}",
         f"agreement of the latent spaces: {agreement}",
         "",
