@@ -107,7 +107,8 @@ def test_the_speeds_match_bench_training_json():
     section = README.split("## Speed")[1].split("## ")[0]
     products = min("products by NumPy", "products by TensorFlow", key=medians.get)
     figures = re.findall(r"([\d.]+)\s(?:ms|x)\b", section.split("The batch is split")[0])
-    assert figures == [shown["ours"][0], *(shown[name][1] for name in ("port", "pytorch", "jax", products))]
+    ratios = [shown[name][1] for name in ("port", "port with oneDNN", "pytorch", "jax", products)]
+    assert figures == [shown["ours"][0], *ratios]
     checkpoint = statistics.median(found["ms per checkpoint, round by round"])
     assert f"A checkpoint takes {checkpoint:.0f} ms, which is {checkpoint / 429 / 20:.3f} ms per step" in OF_BENCHMARKS
 

@@ -23,8 +23,8 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
     """Train for `num_epoch` epochs in total, resuming from the latest valid checkpoint in `folder` if there is one.
 
     A run that is stopped or killed, and then resumed, ends with the same bytes as an uninterrupted one: seed and epoch
-    determine the order of the images, seed and step determine the noise, and a checkpoint within an epoch has the sums
-    of its errors beside it.
+    determine the order of the images; seed, step and number of towers determine the noise; and a checkpoint within an
+    epoch has the sums of its errors beside it.
 
     Args:
         pixels: uint8 [n, n_input], used in this order unless they are shuffled; the last partial batch is left out.

@@ -43,13 +43,14 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
         n_input: pixels per image.
         settings: see `Settings`.
         n_steps: steps that one `Session.run` can take, each on the next `batch_size` rows of `input_data`.
-        n_towers: data-parallel splits of each batch; the mean of their gradients is the batch's gradient.
+        n_towers: parts into which each batch is split, a network for each; up to rounding, the gradients are those of
+            one network.
     """
     input_data, dropout_rate, batch, global_step = inputs(n_input, settings.batch_size)
     errors = mean_errors(batch, dropout_rate, settings, n_towers)
     train_op = adam(settings, global_step).apply_gradients(batch_gradients(errors[-1]), global_step=global_step)
 
-    # Neither these errors nor this train_op are run, but copies of them.
+    # Only copies of these are run.
     fetch_names = [train_op.name, *(error.name for error in errors)]
     step_graph_def = extract_subgraph(fetch_names)
     # Read once for all steps of a run; the first step's update waits for its noise, and so for this.
@@ -101,11 +102,11 @@ def mean_errors(batch: tf.Tensor, keep_prob: tf.Tensor, settings: Settings, n_to
 def batch_gradients(error: tf.Tensor) -> list[tuple[tf.Tensor, tf.Variable]]:
     """The gradients of an error with respect to all weights and biases, from one product per weight matrix.
 
-    With respect to the weights, `tf.gradients` would add up the products of the towers. It is called with respect to
-    the layers' outputs instead; a layer's inputs and these gradients are concatenated over the towers and multiplied.
+    With respect to weights W, `tf.gradients` would compute x^T delta in each tower and add the results. It is called
+    with respect to the products x W instead; x and delta are concatenated over the towers and multiplied once.
 
     Args:
-        error: scalar, of towers whose layers are `matmul(x, weights) + biases` and share these variables.
+        error: scalar, of towers whose layers are `matmul(x, weights) + biases`, with the same variables in all.
 
     Returns:
         Pairs of a gradient and its variable, for `Optimizer.apply_gradients`.
@@ -113,7 +114,7 @@ def batch_gradients(error: tf.Tensor) -> list[tuple[tf.Tensor, tf.Variable]]:
     products = [op for op in error.graph.get_operations() if op.type == "MatMul"]
     deltas = tf.gradients(error, [product.outputs[0] for product in products])
     gradients = []
-    variables = tf.trainable_variables()
+    variables = tf.trainable_variables()         # weights and biases in turn, in the order of their creation
     for weights, biases in zip(variables[::2], variables[1::2], strict=True):
         # The second factor of a layer's products is read from the handle of its weights.
         layer = [(product.inputs[0], delta) for product, delta in zip(products, deltas, strict=True)
@@ -169,9 +170,9 @@ def stateless_noise(step_graph_def: tf.GraphDef, seed: int, step: tf.Tensor, rep
 
 
 def stateless_uniform(shape: Sequence[int], key: np.ndarray, counter: tf.Tensor) -> tf.Tensor:
-    """Multiples of 2^-16 in [0, 1), float32: half as many bits to draw as for numbers of 24 bits.
+    """Multiples of 2^-16 in [0, 1), float32: 16 random bits per number, where TensorFlow draws 32.
 
-    The builders compare them with a probability, which changes by less than 2^-16.
+    The builders only compare them with a probability, which this rounds by less than 2^-16.
     """
     n_numbers = math.prod(shape)
     pairs = tf.raw_ops.StatelessRandomUniformFullIntV2(

@@ -53,7 +53,7 @@ def _train_ours(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: in
     from vae_graph import training
     from vae_graph.settings import Settings
 
-    # One checkpoint, after the last lap.
+    # A checkpoint falls within the first timed epoch, which the median of three leaves out, and one after the last.
     settings = Settings(n_hidden_encoder=n_hidden, n_hidden_decoder=n_hidden, batch_size=batch_size,
                         num_epoch=n_epochs, checkpoint_every=n_epochs + 1)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(EpochLines(lap)):
@@ -85,7 +85,7 @@ class EpochLines(io.StringIO):
 
 
 def one_tower(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
-    """Ours without towers."""
+    """Ours with one tower."""
     _train_ours(pixels, batch_size, n_hidden, n_epochs, lap, n_towers=1)
 
 
@@ -255,7 +255,7 @@ CONTESTANTS = {"port": port, "port with oneDNN": port, "ours": ours, "one tower"
                "one step a run": one_step_per_run, "pytorch": pytorch, "jax": jax,
                "products by NumPy": products_by_numpy, "products by TensorFlow": products_by_tensorflow}
 NEEDS = {"pytorch": ("torch",), "jax": ("jax", "optax")}
-# `run_mnist.py` turns oneDNN on; the others run with TensorFlow's own default.
+# `run_mnist.py` turns oneDNN on; TensorFlow does so by itself only on processors with VNNI or AMX.
 WITH_ONEDNN = ("port with oneDNN", "ours", "one tower", "one step a run", "checkpoints", "products by TensorFlow")
 
 

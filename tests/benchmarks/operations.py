@@ -1,6 +1,6 @@
 """The operations of a training step, by the time that they take on the cores.
 
-    python -m tests.benchmarks.profile [--json FILE]
+    python -m tests.benchmarks.operations [--json FILE]
 
 TensorFlow records the times (`RunMetadata`), which slows the steps down somewhat. Operations overlap, so that their sum
 is more than the time of a step: with two cores always busy, it is twice that.
@@ -20,8 +20,8 @@ from tests.benchmarks.machine import machine
 N_WARM_UP, N_RUNS, N_SHOWN = 10, 20, 12
 
 
-def profile() -> dict[str, dict[str, float]]:
-    """For each type of operation, its executions in a step and their time in core-milliseconds, longest first."""
+def operations() -> dict[str, dict[str, float]]:
+    """For each type of operation, its executions in a step and the sum of their times in ms, longest first."""
     import tensorflow.compat.v1 as tf
 
     from vae_graph import training
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results to this file")
     flags = parser.parse_args()
     os.environ |= TENSORFLOW_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    found = profile()
+    found = operations()
     print("| operation | per step | core-ms per step |\n|---|---|---|")
     for op, row in list(found.items())[:N_SHOWN]:
         print(f"| {op} | {row['per step']:.0f} | {row['core-ms']:.2f} |")
