@@ -6,10 +6,13 @@ import shutil
 
 import pytest
 
+from vae_graph.cli.execution import TENSORFLOW_ENVIRONMENT
+
 # Before TensorFlow is imported: no messages, the program's kernels, and one thread for each of the parallel test
 # processes.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+for name, value in TENSORFLOW_ENVIRONMENT.items():
+    os.environ.setdefault(name, value)
 for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(pool, "1")
 

@@ -125,8 +125,8 @@ def test_the_default_run_matches_bench_default_run_json():
     assert f"with evaluation and pictures, takes {run['seconds'] / 60:.1f} minutes" in unwrapped(README)
 
 
-def test_the_profile_matches_bench_profile_json():
-    found = json.loads((ROOT / "figures" / "bench_profile.json").read_text())["operations of a step"]
+def test_the_operations_match_bench_operations_json():
+    found = json.loads((ROOT / "figures" / "bench_operations.json").read_text())["operations of a step"]
     products = sum(row["core-ms"] for op, row in found.items() if "MatMul" in op)
     total = sum(row["core-ms"] for row in found.values())
     text = unwrapped(OF_BENCHMARKS)

@@ -9,7 +9,6 @@ the parameter server's link, one worker after the other, and computes between th
 
 import argparse
 import itertools
-import json
 import math
 import multiprocessing
 import statistics
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tests.benchmarks.machine import machine
+from tests.benchmarks.machine import write_results
 from tests.helpers import addresses
 from vae_graph import checkpoints, training
 from vae_graph.cluster import server
@@ -108,8 +107,7 @@ def main() -> None:
             ms = modelled(work_ms, link, n_workers)
             cells += [f"{ms:.1f}", f"{n_workers * modelled(work_ms, link, 1) / ms:.1f}"]
         print("| " + " | ".join(map(str, cells)) + " |")
-    if flags.json:
-        flags.json.write_text(json.dumps(machine() | {"measured": rows}, indent=1), encoding="utf-8")
+    write_results(flags.json, {"measured": rows})
 
 
 if __name__ == "__main__":

@@ -44,31 +44,24 @@ def port(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap:
 
 def ours(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """The loop that `run_mnist.py` runs, with everything in it except checkpoints."""
-    from vae_graph import training
-
-    _train_ours(pixels, batch_size, n_hidden, n_epochs, lap, training.N_TOWERS)
-
-
-def _train_ours(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap, n_towers: int) -> None:
-    from vae_graph import training
-    from vae_graph.settings import Settings
-
     # A checkpoint falls within the first timed epoch, which the median of three leaves out, and one after the last.
-    settings = Settings(n_hidden_encoder=n_hidden, n_hidden_decoder=n_hidden, batch_size=batch_size,
-                        num_epoch=n_epochs, checkpoint_every=n_epochs + 1)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(EpochLines(lap)):
-        training.train(pixels, {}, settings, Path(folder), n_towers=n_towers)
+    _train_ours(pixels, batch_size, n_hidden, n_epochs, lap, checkpoint_every=n_epochs + 1)
 
 
 def checkpoints(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """A lap before and after each checkpoint, which writes, validates and removes files."""
+    _train_ours(pixels, batch_size, n_hidden, n_epochs, lap, checkpoint_every=1, on_checkpoint=lambda prefix: lap())
+
+
+def _train_ours(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap, checkpoint_every: int,
+                **arguments: Any) -> None:
     from vae_graph import training
     from vae_graph.settings import Settings
 
     settings = Settings(n_hidden_encoder=n_hidden, n_hidden_decoder=n_hidden, batch_size=batch_size,
-                        num_epoch=n_epochs, checkpoint_every=1)
+                        num_epoch=n_epochs, checkpoint_every=checkpoint_every)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(EpochLines(lap)):
-        training.train(pixels, {}, settings, Path(folder), on_checkpoint=lambda prefix: lap())
+        training.train(pixels, {}, settings, Path(folder), **arguments)
 
 
 class EpochLines(io.StringIO):
@@ -86,7 +79,7 @@ class EpochLines(io.StringIO):
 
 def one_tower(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """Ours with one tower."""
-    _train_ours(pixels, batch_size, n_hidden, n_epochs, lap, n_towers=1)
+    _train_ours(pixels, batch_size, n_hidden, n_epochs, lap, checkpoint_every=n_epochs + 1, n_towers=1)
 
 
 def one_step_per_run(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:

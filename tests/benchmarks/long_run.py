@@ -7,7 +7,6 @@ A thousand epochs of the full-size network on a few rendered digits, a checkpoin
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import statistics
@@ -17,7 +16,7 @@ import time
 from pathlib import Path
 
 import run_mnist
-from tests.benchmarks.machine import machine
+from tests.benchmarks.machine import write_results
 from tests.helpers import write_small_idx
 from vae_graph.runs.training_run import TrainingRun
 
@@ -56,8 +55,7 @@ def main() -> None:
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     for row in rows:
         print("| " + " | ".join(map(str, row.values())) + " |")
-    if flags.json:
-        flags.json.write_text(json.dumps(machine() | {"tenths": rows}, indent=1), encoding="utf-8")
+    write_results(flags.json, {"tenths": rows})
 
 
 if __name__ == "__main__":

@@ -1,14 +1,22 @@
-"""The machine that a benchmark ran on."""
+"""The machine that a benchmark ran on, and the file of its results."""
 
+import json
 import os
 import platform
 import re
 import sys
+from collections.abc import Mapping
 from datetime import date
 from importlib import metadata, util
 from pathlib import Path
 
 PACKAGES = ("tensorflow", "numpy", "torch", "jax", "optax")
+
+
+def write_results(path: Path | None, found: Mapping[str, object]) -> None:
+    """Write raw results and the machine as JSON, if a file was asked for."""
+    if path:
+        path.write_text(json.dumps(machine() | dict(found), indent=1), encoding="utf-8")
 
 
 def machine() -> dict[str, object]:

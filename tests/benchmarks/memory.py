@@ -6,7 +6,6 @@ One epoch on a few rendered digits, with evaluation and pictures, in a process o
 """
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -14,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.machine import machine
+from tests.benchmarks.machine import write_results
 from tests.helpers import ROOT, write_small_idx
 from vae_graph.checkpoints import LayerSizes
 from vae_graph.cli.memory import network_size
@@ -54,8 +53,7 @@ def main() -> None:
             rows.append({"n_hidden": n_hidden, "n_z": n_z, "network": size} | found)
             print(f"| {n_hidden} | {n_z} | {size:.0f} | {found['memory']:.0f} | {found['address space']:.0f} |",
                   flush=True)
-    if flags.json:
-        flags.json.write_text(json.dumps(machine() | {"MB": rows}, indent=1), encoding="utf-8")
+    write_results(flags.json, {"MB": rows})
 
 
 if __name__ == "__main__":

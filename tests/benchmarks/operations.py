@@ -7,7 +7,6 @@ is more than the time of a step: with two cores always busy, it is twice that.
 """
 
 import argparse
-import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.benchmarks.contestants import TENSORFLOW_ENVIRONMENT
-from tests.benchmarks.machine import machine
+from tests.benchmarks.machine import write_results
 
 N_WARM_UP, N_RUNS, N_SHOWN = 10, 20, 12
 
@@ -62,8 +61,7 @@ def main() -> None:
     for op, row in list(found.items())[:N_SHOWN]:
         print(f"| {op} | {row['per step']:.0f} | {row['core-ms']:.2f} |")
     print(f"| all | | {sum(row['core-ms'] for row in found.values()):.2f} |")
-    if flags.json:
-        flags.json.write_text(json.dumps(machine() | {"operations of a step": found}, indent=1), encoding="utf-8")
+    write_results(flags.json, {"operations of a step": found})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ The second command runs `run_mnist.py` without flags in FOLDER: 200 epochs with 
 """
 
 import argparse
-import json
 import os
 import pty
 import re
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.contestants import CONTESTANTS, ROOT, environment
-from tests.benchmarks.machine import machine
+from tests.benchmarks.machine import write_results
 from vae_graph import checkpoints, data, evaluation
 from vae_graph.pictures import GRIDS
 
@@ -141,8 +140,7 @@ def main() -> None:
         print(found)
     else:
         found = {"rounds": rounds(flags.rounds)}
-    if flags.json:
-        flags.json.write_text(json.dumps(machine() | found, indent=1), encoding="utf-8")
+    write_results(flags.json, found)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ in FOLDER/<arm>/seed<N>.json. The comparison is written to figures/study/study.j
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tests.benchmarks.contestants import ROOT, environment
-from tests.benchmarks.machine import machine
+from tests.benchmarks.machine import write_results
 from vae_graph import data, evaluation, training
 from vae_graph.runs.training_run import Diverged
 from vae_graph.settings import Settings
@@ -69,7 +68,7 @@ def train_missing(folder: Path, n_jobs: int) -> None:
     def run(arm: str, seed: int) -> None:
         print(f"{arm}, seed {seed}", flush=True)
         command = [sys.executable, "-m", "tests.benchmarks.study", str(folder), "--train", arm, str(seed)]
-        subprocess.run(command, env=os.environ | environment("ours"), stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(command, env=environment("ours"), stdout=subprocess.DEVNULL, check=True)
 
     with ThreadPoolExecutor(n_jobs) as jobs:
         list(jobs.map(lambda missing: run(*missing), [
@@ -146,7 +145,7 @@ def main() -> None:
     comparisons = {arm: compare(original, arm_runs) for arm, arm_runs in runs.items()}
     ended = {arm: f"{len(finite(found))} of {len(found)}" for arm, found in {"original": original, **runs}.items()}
     report = {"finite": ended, "comparisons": comparisons, "runs": runs}
-    (STUDY_DIR / "study.json").write_text(json.dumps(machine() | report, indent=1), encoding="utf-8")
+    write_results(STUDY_DIR / "study.json", report)
     labels = {"original, TensorFlow 1.15.5": original, "this program": runs["ours"], "keep_prob 0.5": runs["control"]}
     picture(labels, comparisons).savefig(STUDY_DIR / "study.png", dpi=100)
     print(json.dumps(ended), json.dumps(comparisons, indent=1), sep="\n")

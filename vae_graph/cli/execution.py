@@ -86,8 +86,8 @@ def _out_of_memory_errors() -> tuple[type[Exception], ...]:
 def load_function(name: str) -> Callable[..., str]:
     """The function `module:name`."""
     module, _, function = name.partition(":")
-    for name, value in TENSORFLOW_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    for variable, value in TENSORFLOW_ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
     with quiet_imports():
         return getattr(importlib.import_module(module), function)
 
