@@ -25,7 +25,7 @@ def test_the_digests_are_those_of_the_files(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_there_are_twelve_variables_of_the_full_size(name):
-    prefix, _ = checkpoints.find(WEIGHTS / name)
+    prefix = checkpoints.find(WEIGHTS / name).prefix
     variables = checkpoints.read_variables(prefix)
     sizes = checkpoints.LayerSizes(784, 500, 2, 500)
     assert {name: value.shape for name, value in variables.items()} == checkpoints.model_shapes(sizes)

@@ -66,7 +66,7 @@ def default_run(folder: Path) -> dict[str, float]:
     """The time and memory of the program without flags."""
     folder.mkdir(parents=True)
     seconds, memory = seconds_and_memory([sys.executable, str(ROOT / "run_mnist.py")], cwd=folder)
-    variables = checkpoints.read_variables(checkpoints.find(folder / "checkpoints")[0])
+    variables = checkpoints.read_variables(checkpoints.find(folder / "checkpoints").prefix)
     return {"seconds": seconds, "steps": int(variables["Variable"]), "peak memory, MB": memory}
 
 
@@ -107,7 +107,7 @@ def rounds(n_rounds: int) -> dict[str, list[float]]:
             ours, theirs = (seconds_and_memory([sys.executable, __file__, "--alone", contestant],
                                                env=environment(contestant))
                             for contestant in ("ours", "port"))
-            prefix, _ = checkpoints.find(Path(folder))
+            prefix = checkpoints.find(Path(folder)).prefix
             manifolds = seconds_of_manifolds(prefix)
         for name, value in {
                 "start to first step, s": start_to_first_step(),

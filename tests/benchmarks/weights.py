@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a folder or a prefix")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a new folder")
     flags = parser.parse_args()
-    write_weights(checkpoints.find(flags.checkpoint)[0], flags.folder)
+    write_weights(checkpoints.find(flags.checkpoint).prefix, flags.folder)
 
 
 if __name__ == "__main__":

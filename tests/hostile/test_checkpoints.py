@@ -33,7 +33,7 @@ UNREADABLE = {
                      NOT_WHOLE),
     "no checkpoint in a folder": (lambda index, values: (index.unlink(), Path("old/parameter20.ckpt").mkdir()),
                                   "parameter20.ckpt: expected a folder with a valid checkpoint in it, found: "
-                                  "no parameter<epoch>.ckpt"),
+                                  "no checkpoint"),
 }
 
 

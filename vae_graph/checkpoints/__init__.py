@@ -1,11 +1,12 @@
 """Checkpoints in the original's format: what is in them, and how they are read, validated and written.
 
-`format` has the names and shapes; `reading` finds, reads and validates checkpoints, whose files `variables`, `table`,
-`protobuf` and `crc32c` parse; `writing` and `files` write atomically; `safe_names` gives TensorFlow names that it does
-not take for patterns. TensorFlow is needed only to write and to restore.
+`format` has the names and shapes; `finding` finds checkpoints; `reading` reads and validates them, whose files
+`variables`, `table`, `protobuf` and `crc32c` parse; `writing` and `files` write atomically; `safe_names` gives
+TensorFlow names that it does not take for patterns. TensorFlow is needed only to write and to restore.
 `inspection`, `comparison` and `export` are what the commands of the same names do.
 """
 
+from vae_graph.checkpoints.finding import Found, find, latest_valid
 from vae_graph.checkpoints.format import (
     FILE_NAME,
     STEP,
@@ -18,15 +19,13 @@ from vae_graph.checkpoints.format import (
 )
 from vae_graph.checkpoints.reading import (
     check_finite,
-    find,
     first_line,
-    latest_valid,
     layer_sizes,
     read_network,
     read_variables,
     restore,
 )
 
-__all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "LayerSizes", "check_finite", "files_of", "find",
-           "first_line", "latest_valid", "layer_sizes", "model_shapes", "read_network", "read_variables",
+__all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "Found", "LayerSizes", "check_finite", "files_of",
+           "find", "first_line", "latest_valid", "layer_sizes", "model_shapes", "read_network", "read_variables",
            "restore", "training_shapes"]

@@ -7,15 +7,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vae_graph.checkpoints.format import (
-    FILE_NAME,
     STEP,
-    Checkpoint,
     CheckpointError,
     LayerSizes,
     ShapesOf,
@@ -27,39 +24,9 @@ from vae_graph.checkpoints.variables import read_v1, read_v2
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
-REQUIRED_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")             # without it there is no checkpoint
-PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
 MAX_HINT_SIZE, MAX_HINTS = 200, 1_000        # of the names that are compared with a missing one
 # The beginning of a session's error message: the operation that failed and where it was built.
 SESSION_ERROR = re.compile(r"^Graph execution error:\s+(Detected at node .*?\nNode: [^\n]*\n)?", re.DOTALL)
-
-
-def find(path: Path) -> tuple[str, dict[str, CheckpointError]]:
-    """The prefix of the checkpoint that a path refers to.
-
-    Args:
-        path: a prefix, one of a checkpoint's files, or a folder, which refers to its latest valid checkpoint.
-
-    Returns:
-        The prefix, and the errors of a folder's later, invalid checkpoints, by their prefixes.
-
-    Raises:
-        CheckpointError: there is none.
-        OSError: one cannot be read.
-    """
-    if path.is_dir():
-        checkpoint, problems = latest_valid(path, model_shapes)
-        if checkpoint is None:
-            found = next(iter(problems.values())) if problems else "no parameter<epoch>.ckpt"
-            raise CheckpointError(f"{path}: expected a folder with a valid checkpoint in it, found: {found}")
-        return checkpoint.prefix, problems
-
-    prefix = PART.sub("", str(path))
-    if not os.path.isfile(prefix + ".index") and not os.path.isfile(prefix):
-        incomplete = os.path.exists(path) or os.path.exists(f"{prefix}.data-00000-of-00001")
-        raise CheckpointError(f"{path}: expected a checkpoint's prefix, one of its files, or a folder of checkpoints, "
-                              f"found {'no .index file beside it' if incomplete else 'nothing of that name'}")
-    return prefix, {}
 
 
 def read_variables(prefix: str) -> dict[str, np.ndarray]:
@@ -132,34 +99,6 @@ def read_network(prefix: str) -> tuple[LayerSizes, dict[str, np.ndarray]]:
     network = {name: variables[name] for name in model_shapes(sizes)}
     check_finite(prefix, network, network)
     return sizes, network
-
-
-def latest_valid(folder: Path, expected_shapes: ShapesOf = model_shapes
-                 ) -> tuple[Checkpoint | None, dict[str, CheckpointError]]:
-    """The valid checkpoint of the highest epoch in a folder, and the errors of the later ones, by their prefixes.
-
-    TensorFlow's `checkpoint` state file is not read: it may be stale, or name another machine's folder.
-
-    Args:
-        folder: of the checkpoints.
-        expected_shapes: of the variables that a valid one has: `model_shapes` or `training_shapes`.
-
-    Raises:
-        OSError: a checkpoint cannot be read, which does not make it invalid.
-    """
-    matches = (REQUIRED_FILE.fullmatch(path.name) for path in folder.glob("parameter*.ckpt*"))
-    problems: dict[str, CheckpointError] = {}
-    for epoch in sorted({int(match[1]) for match in matches if match}, reverse=True):
-        prefix = str(folder / FILE_NAME.format(epoch=epoch))
-        try:
-            variables = read_variables(prefix)
-            sizes = layer_sizes(prefix, variables, expected_shapes)
-            names = expected_shapes(sizes)
-            check_finite(prefix, variables, names)
-            return Checkpoint(epoch, prefix, sizes, int(variables[STEP]) if STEP in names else 0), problems
-        except CheckpointError as error:
-            problems[prefix] = error
-    return None, problems
 
 
 def check_finite(prefix: str, variables: dict[str, np.ndarray], names: Iterable[str]) -> None:

@@ -16,11 +16,13 @@ NO_MNIST = """\
 
 
 def find_checkpoint(path: Path) -> str:
-    """The prefix of the checkpoint that a path refers to; prints which invalid ones are skipped."""
-    prefix, problems = checkpoints.find(path)
-    for problem in problems.values():
+    """The prefix of the checkpoint that a path refers to; prints which ones of a folder are not taken."""
+    found = checkpoints.find(path)
+    for problem in found.problems.values():
         print(f"skipped: {problem}")
-    return prefix
+    if found.others:
+        print(f"{found.prefix} is taken; also there: {', '.join(Path(other).name for other in found.others)}")
+    return found.prefix
 
 
 def load_data(flags: argparse.Namespace) -> data.DataSet:

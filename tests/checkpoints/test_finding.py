@@ -1,0 +1,173 @@
+"""Finding checkpoints: by prefix, by file, by folder, by TensorFlow's state file."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from tests.helpers import flip_a_byte, save_training_graph, write_checkpoint
+from vae_graph import checkpoints
+
+
+def test_latest_is_by_number_and_needs_no_state_file(folder):
+    save_training_graph(folder, 100)
+    (folder / "checkpoint").write_text('model_checkpoint_path: "C:\\\\vae\\\\parameter0.ckpt"\n')
+    newest, _ = checkpoints.latest_valid(folder)
+    assert newest.epoch == 100
+    (folder / "checkpoint").unlink()
+    assert checkpoints.latest_valid(folder)[0] == newest
+
+
+@pytest.mark.parametrize("damage", [
+    pytest.param(lambda index, values: values.unlink(), id="no data"),
+    pytest.param(lambda index, values: values.write_bytes(values.read_bytes()[:-1000]), id="truncated data"),
+    pytest.param(lambda index, values: flip_a_byte(values), id="flipped byte in data"),
+    pytest.param(lambda index, values: index.write_bytes(index.read_bytes()[:500]), id="truncated index"),
+    pytest.param(lambda index, values: flip_a_byte(index), id="flipped byte in index"),
+    pytest.param(lambda index, values: index.write_bytes(b""), id="empty index"),
+])
+def test_an_invalid_latest_checkpoint_is_skipped_and_named(folder, damage):
+    damage(folder / "parameter20.ckpt.index", folder / "parameter20.ckpt.data-00000-of-00001")
+    newest, problems = checkpoints.latest_valid(folder)
+    assert newest.epoch == 0
+    [(prefix, problem)] = problems.items()
+    assert prefix == str(folder / "parameter20.ckpt")
+    assert str(problem).startswith(f"{prefix}: expected a valid checkpoint, found: ")
+    assert "\n" not in str(problem)
+
+
+@pytest.mark.parametrize(("needed", "epoch"), [(checkpoints.model_shapes, 30), (checkpoints.training_shapes, 20)])
+def test_infinity_in_adams_slots_is_invalid_for_training_only(folder, needed, epoch):
+    variables = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
+    slot = {"encoder_z/b3/Adam": np.full(4, np.inf, np.float32)}
+    write_checkpoint(folder / "parameter30.ckpt", variables | slot)
+    assert checkpoints.latest_valid(folder, needed)[0].epoch == epoch
+
+
+def test_an_empty_folder_has_none(tmp_path):
+    assert checkpoints.latest_valid(tmp_path) == (None, {})
+
+
+def test_weights_alone_suffice_except_for_training(folder, tmp_path):
+    variables = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
+    sizes = checkpoints.LayerSizes(784, 16, 2, 12)
+    write_checkpoint(tmp_path / "parameter30.ckpt", {name: variables[name] for name in checkpoints.model_shapes(sizes)})
+    newest, problems = checkpoints.latest_valid(tmp_path)
+    assert (newest.epoch, newest.sizes, problems) == (30, sizes, {})
+    newest, problems = checkpoints.latest_valid(tmp_path, checkpoints.training_shapes)
+    assert newest is None
+    assert "expected the variable encoder_hidden_1/w1/Adam, found none" in str(*problems.values())
+
+
+class TestFind:
+    @pytest.mark.parametrize("name", ["parameter20.ckpt", "parameter20.ckpt.index", "parameter20.ckpt.meta",
+                                      "parameter20.ckpt.data-00000-of-00001", ""])
+    def test_by_prefix_by_any_file_and_by_folder(self, folder, name):
+        assert checkpoints.find(folder / name) == (str(folder / "parameter20.ckpt"), {}, [])
+
+    @pytest.mark.parametrize("name", ["parameter30.ckpt", ""])
+    def test_the_single_file_of_tensorflow_0(self, folder, name):
+        values = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
+        write_checkpoint(folder / "parameter30.ckpt", values, write_version=tf.train.SaverDef.V1)
+        assert checkpoints.find(folder / name) == (str(folder / "parameter30.ckpt"), {}, [])
+
+    def test_skipped_checkpoints_of_a_folder_are_returned(self, folder):
+        (folder / "parameter20.ckpt.data-00000-of-00001").unlink()
+        prefix, problems, _ = checkpoints.find(folder)
+        assert prefix == str(folder / "parameter0.ckpt")
+        assert list(problems) == [str(folder / "parameter20.ckpt")]
+
+    def test_weights_alone_suffice(self, folder, tmp_path):
+        weights = checkpoints.read_network(str(folder / "parameter20.ckpt"))[1]
+        prefix = write_checkpoint(tmp_path / "parameter5.ckpt", weights)
+        assert checkpoints.find(tmp_path) == (prefix, {}, [])
+
+    @pytest.mark.parametrize("name", ["parameter9.ckpt", "parameter9.ckpt.index", "nowhere/parameter9.ckpt"])
+    def test_nothing_of_that_name(self, folder, name):
+        with pytest.raises(checkpoints.CheckpointError, match=f"{name}: expected .*, found nothing of that name$"):
+            checkpoints.find(folder / name)
+
+    @pytest.mark.parametrize("name", ["parameter20.ckpt", "parameter20.ckpt.data-00000-of-00001"])
+    def test_data_without_index(self, folder, name):
+        (folder / "parameter20.ckpt.index").unlink()
+        with pytest.raises(checkpoints.CheckpointError, match=f"{name}: expected .*, found no .index file beside it$"):
+            checkpoints.find(folder / name)
+
+    def test_a_graph_alone(self, tmp_path):
+        (tmp_path / "parameter20.ckpt.meta").touch()
+        with pytest.raises(checkpoints.CheckpointError, match=r"found no .index file beside it$"):
+            checkpoints.find(tmp_path / "parameter20.ckpt.meta")
+
+    def test_a_folder_without_a_valid_one(self, folder, tmp_path):
+        with pytest.raises(checkpoints.CheckpointError, match=f"^{tmp_path}: .*, found: no checkpoint$"):
+            checkpoints.find(tmp_path)
+        for data in folder.glob("*.data*"):
+            data.unlink()
+        with pytest.raises(checkpoints.CheckpointError, match=r"found: .*parameter20.ckpt: expected a valid"):
+            checkpoints.find(folder)
+
+
+class TestOtherNames:
+    """A folder with `my_model-1000`, `-2000` and `-10000`."""
+
+    @pytest.fixture
+    def models(self, folder, tmp_path):
+        weights = checkpoints.read_network(str(folder / "parameter20.ckpt"))[1]
+        models = tmp_path / "models"
+        models.mkdir()
+        for step in (1000, 2000, 10000):
+            write_checkpoint(models / f"my_model-{step}", weights)
+        (models / "checkpoint").unlink(missing_ok=True)
+        return models
+
+    @staticmethod
+    def prefixes(models, *steps):
+        return [str(models / f"my_model-{step}") for step in steps]
+
+    def test_the_highest_number_without_a_state_file(self, models):
+        [prefix, *others] = self.prefixes(models, 10000, 2000, 1000)
+        assert checkpoints.find(models) == (prefix, {}, others)
+
+    @pytest.mark.parametrize("named", ["my_model-2000", "/home/somebody/2018/my_model-2000",
+                                       r"C:\\vae\\my_model-2000", r"\155/my_model-\0620\060\060"])
+    @pytest.mark.parametrize("name", ["", "checkpoint"])
+    def test_the_state_file_decides_by_its_base_name(self, models, named, name):
+        (models / "checkpoint").write_text(
+            f'model_checkpoint_path: "{named}"\nall_model_checkpoint_paths: "my_model-1000"\n')
+        [prefix, *others] = self.prefixes(models, 2000, 10000, 1000)
+        assert checkpoints.find(models / name) == (prefix, {}, others)
+
+    def test_a_state_file_of_tensorflows(self, models):
+        weights = checkpoints.read_variables(self.prefixes(models, 1000)[0])
+        prefix = write_checkpoint(models / "modèle-3", weights)
+        tf.train.update_checkpoint_state(str(models), prefix)
+        assert checkpoints.find(models).prefix == prefix
+
+    @pytest.mark.parametrize("state", [b"", b"\xff\x00", b'model_checkpoint_path: "gone-7"',
+                                       b'model_checkpoint_path: "'])
+    def test_a_state_file_that_names_none_of_them(self, models, state):
+        (models / "checkpoint").write_bytes(state)
+        assert checkpoints.find(models).prefix == self.prefixes(models, 10000)[0]
+
+    def test_an_invalid_one_is_skipped_and_named(self, models):
+        flip_a_byte(models / "my_model-10000.data-00000-of-00001")
+        [broken, prefix, *others] = self.prefixes(models, 10000, 2000, 1000)
+        found = checkpoints.find(models)
+        assert (found.prefix, list(found.problems), found.others) == (prefix, [broken], others)
+
+    def test_the_single_file_of_tensorflow_0(self, models):
+        weights = checkpoints.read_variables(self.prefixes(models, 1000)[0])
+        prefix = write_checkpoint(models / "my_model-20000", weights, write_version=tf.train.SaverDef.V1)
+        (models / "my_model-20000.meta").touch()
+        assert checkpoints.find(models).prefix == prefix
+
+    def test_parameter_epoch_comes_first(self, models):
+        """A folder of the original's is read as before, whatever else is in it."""
+        weights = checkpoints.read_variables(self.prefixes(models, 1000)[0])
+        prefix = write_checkpoint(models / "parameter5.ckpt", weights)
+        (models / "checkpoint").write_text('model_checkpoint_path: "my_model-2000"\n')
+        assert checkpoints.find(models) == (prefix, {}, [])
+
+    def test_none_of_this_network(self, tmp_path):
+        write_checkpoint(tmp_path / "other-1", {"w": np.zeros(2, np.float32)})
+        with pytest.raises(checkpoints.CheckpointError, match=r"other-1: expected the variable encoder_hidden_1/w1"):
+            checkpoints.find(tmp_path)

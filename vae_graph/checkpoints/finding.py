@@ -1,0 +1,134 @@
+"""Finding a checkpoint: by its prefix, by one of its files, or as the latest of a folder."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from vae_graph.checkpoints.format import (
+    FILE_NAME,
+    STEP,
+    Checkpoint,
+    CheckpointError,
+    ShapesOf,
+    model_shapes,
+)
+from vae_graph.checkpoints.reading import check_finite, layer_sizes, read_variables
+
+REQUIRED_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")             # without it there is no checkpoint
+PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
+NUMBER = re.compile(r"\d+(?=\D*$)")          # the last one in a name: of the step, in `my_model-1000`
+STATE_FILE = "checkpoint"                    # TensorFlow's, which names the checkpoint that was written last
+STATE = re.compile(rb'^model_checkpoint_path: "((?:[^"\\]|\\.)*)"', re.MULTILINE)
+ESCAPE = re.compile(rb"\\([0-7]{3}|.)")      # of any byte, in protocol buffers' text format
+MAX_STATE_SIZE = 1_000_000                   # TensorFlow lists five checkpoints in it by default
+
+
+class Found(NamedTuple):
+    """The checkpoint that a path refers to."""
+
+    prefix: str
+    problems: dict[str, CheckpointError]     # of a folder: the errors of checkpoints that would have been preferred
+    others: list[str]        # of a folder without `parameter<epoch>.ckpt`: the prefixes of the other checkpoints
+
+
+def find(path: Path) -> Found:
+    """The checkpoint that a path refers to.
+
+    Args:
+        path: a prefix, one of a checkpoint's files, or a folder. A folder refers to its valid checkpoint of the highest
+            epoch; if its checkpoints have other names than `parameter<epoch>.ckpt`, to the one that TensorFlow's state
+            file names, else to the valid one of the highest number. The state file refers to its folder.
+
+    Raises:
+        CheckpointError: there is none.
+        OSError: one cannot be read.
+    """
+    if path.name == STATE_FILE and _latest_in_state(path.parent):
+        path = path.parent
+    if path.is_dir():
+        return _find_in_folder(path)
+
+    prefix = PART.sub("", str(path))
+    if not os.path.isfile(prefix + ".index") and not os.path.isfile(prefix):
+        incomplete = os.path.exists(path) or os.path.exists(f"{prefix}.data-00000-of-00001")
+        raise CheckpointError(f"{path}: expected a checkpoint's prefix, one of its files, or a folder of checkpoints, "
+                              f"found {'no .index file beside it' if incomplete else 'nothing of that name'}")
+    return Found(prefix, {}, [])
+
+
+def latest_valid(folder: Path, expected_shapes: ShapesOf = model_shapes
+                 ) -> tuple[Checkpoint | None, dict[str, CheckpointError]]:
+    """The valid checkpoint of the highest epoch in a folder, and the errors of the later ones, by their prefixes.
+
+    TensorFlow's `checkpoint` state file is not read: it may be stale, or name another machine's folder.
+
+    Args:
+        folder: of the checkpoints.
+        expected_shapes: of the variables that a valid one has: `model_shapes` or `training_shapes`.
+
+    Raises:
+        OSError: a checkpoint cannot be read, which does not make it invalid.
+    """
+    matches = (REQUIRED_FILE.fullmatch(path.name) for path in folder.glob("parameter*.ckpt*"))
+    epochs = sorted({int(match[1]) for match in matches if match}, reverse=True)
+    return _first_valid(((epoch, str(folder / FILE_NAME.format(epoch=epoch))) for epoch in epochs), expected_shapes)
+
+
+def _find_in_folder(folder: Path) -> Found:
+    checkpoint, problems = latest_valid(folder)
+    prefixes = [] if checkpoint or problems else _prefixes_of_other_names(folder)
+    if prefixes:
+        checkpoint, problems = _first_valid(((0, prefix) for prefix in prefixes), model_shapes)
+    if checkpoint is None:
+        found = next(iter(problems.values())) if problems else "no checkpoint"
+        raise CheckpointError(f"{folder}: expected a folder with a valid checkpoint in it, found: {found}")
+    return Found(checkpoint.prefix, problems,
+                 [prefix for prefix in prefixes if prefix != checkpoint.prefix and prefix not in problems])
+
+
+def _first_valid(candidates: Iterable[tuple[int, str]], expected_shapes: ShapesOf
+                 ) -> tuple[Checkpoint | None, dict[str, CheckpointError]]:
+    """The first valid one of some epochs and prefixes, and the errors of those before it, by their prefixes."""
+    problems: dict[str, CheckpointError] = {}
+    for epoch, prefix in candidates:
+        try:
+            variables = read_variables(prefix)
+            sizes = layer_sizes(prefix, variables, expected_shapes)
+            names = expected_shapes(sizes)
+            check_finite(prefix, variables, names)
+            return Checkpoint(epoch, prefix, sizes, int(variables[STEP]) if STEP in names else 0), problems
+        except CheckpointError as error:
+            problems[prefix] = error
+    return None, problems
+
+
+def _prefixes_of_other_names(folder: Path) -> list[str]:
+    """The prefixes of a folder's checkpoints of any names: the state file's, then the others from the highest number.
+
+    One in the single file of TensorFlow 0.x is known by the `.meta` file beside it.
+    """
+    names = {path.name for path in folder.iterdir()}
+    prefixes = {PART.sub("", name) for name in names if name.endswith((".index", ".meta"))}
+    prefixes = {prefix for prefix in prefixes if f"{prefix}.index" in names or prefix in names}
+    latest = _latest_in_state(folder)
+
+    def order(prefix: str) -> tuple[bool, int, str]:
+        number = NUMBER.search(prefix)
+        return prefix == latest, int(number[0]) if number else -1, prefix
+
+    return [str(folder / prefix) for prefix in sorted(prefixes, key=order, reverse=True)]
+
+
+def _latest_in_state(folder: Path) -> str | None:
+    """The base name of the checkpoint that a folder's state file names, if there is one. It may be gone."""
+    path = folder / STATE_FILE
+    if not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        found = STATE.search(file.read(MAX_STATE_SIZE))
+    if not found:
+        return None
+    text = ESCAPE.sub(lambda escape: bytes([int(escape[1], 8) & 255]) if escape[1].isdigit() else escape[1], found[1])
+    return re.split(r"[/\\]", os.fsdecode(text))[-1]         # the file may come from Windows
