@@ -41,7 +41,10 @@ def test_a_flag_out_of_range_is_one_line(flag, value, capsys):
                                    f"{roles!r}")
       for roles in ("", "2", "ps=1", "worker=2", "ps=0,worker=1", "ps=1,worker=x", "ps=1,cook=1", "ps=1,chief=2",
                     "ps=1,ps=1,worker=1", "ps=1,worker=101", "ps=1,,worker=1")),
-    (["surplus"], "unrecognized arguments: surplus"),
+    (["surplus"], "expected a command or a flag, found 'surplus' (see --help)"),
+    (["evalute", "x"], "expected a command or a flag, found 'evalute'; did you mean 'evaluate'? (see --help)"),
+    (["inspct"], "expected a command or a flag, found 'inspct'; did you mean 'inspect'? (see --help)"),
+    (["--seed", "1", "surplus"], "unrecognized arguments: surplus"),
 ])
 def test_a_wrong_flag_is_one_line(flags, expected, capsys):
     with pytest.raises(SystemExit) as exit:
@@ -62,6 +65,17 @@ def test_help_names_every_flag_with_its_default(capsys):
         assert default is None or f"(default: {default})" in text
     assert "(default: None)" not in text
     assert "(default: False)" not in text
+
+
+def test_training_may_be_named():
+    assert parse_flags(["train", "--seed", "3"]) == parse_flags(["--seed", "3"])
+
+
+@pytest.mark.parametrize(("command", "default"), [("sweep", "2 5 10 20"), ("walk", "0 1")])
+def test_help_shows_defaults_of_several_numbers_as_typed(command, default, capsys):
+    with pytest.raises(SystemExit):
+        parse_flags([command, "--help"])
+    assert f"(default: {default})" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("flags", [

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,7 +39,11 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
     """Shows each flag's default, if it has one to show, and keeps the description's line breaks."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
+        if action.default is None or action.default is False:
+            return action.help
+        if isinstance(action.default, list):         # as it is typed
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
+        return super()._get_help_string(action)
 
 
 def program_name() -> str:
@@ -48,13 +53,14 @@ def program_name() -> str:
 
 def parse_flags(argv: Sequence[str]) -> argparse.Namespace:
     """The flags, and the command's name in `command`; a wrong flag exits with status 2."""
-    if argv and argv[0] in COMMANDS and argv[0] != TRAIN:
+    name = TRAIN
+    if argv and argv[0] in COMMANDS:
         name, *argv = argv
-        command = COMMANDS[name]
+    command = COMMANDS[name]
+    if name != TRAIN:
         parser = OneLineParser(prog=f"{program_name()} {name}", allow_abbrev=False, formatter_class=HelpFormatter,
                                description=f"{command.purpose[0].upper()}{command.purpose[1:]}.")
     else:
-        name, command = TRAIN, COMMANDS[TRAIN]
         purposes = "\n".join(f"  {other:9} {COMMANDS[other].purpose}" for other in COMMANDS if other != TRAIN)
         parser = OneLineParser(
             prog=program_name(), allow_abbrev=False, formatter_class=HelpFormatter,
@@ -64,7 +70,15 @@ def parse_flags(argv: Sequence[str]) -> argparse.Namespace:
             epilog=f"commands, each with its own --help:\n{purposes}")
     for add_group in command.groups:
         add_group(parser)
+    if name == TRAIN and argv and not argv[0].startswith("-"):
+        parser.error(f"expected a command or a flag, found {argv[0]!r}{_similar_command(argv[0])}")
     return parser.parse_args(argv, argparse.Namespace(command=name))
+
+
+def _similar_command(word: str) -> str:
+    """A hint at the command that a word was probably meant to be."""
+    similar = difflib.get_close_matches(word, COMMANDS, n=1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
 def drop_flag(flag: str, argv: Sequence[str]) -> list[str]:
