@@ -42,7 +42,7 @@ def without_drawing(monkeypatch):
     from vae_graph import plot
 
     grays = itertools.count()
-    monkeypatch.setattr(plot, "png", lambda figure: tiny_png(next(grays)))
+    monkeypatch.setattr(plot, "png", lambda figure, note="": tiny_png(next(grays)))
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
 """The layout of the pictures is the original's, and drawing is deterministic."""
 
 import io
+import re
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
 from vae_graph import plot
+from vae_graph.pages import explorer
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.uniform(0, 1, (5, 784))
@@ -62,6 +66,70 @@ def test_each_digit_has_one_of_ten_jet_colours():
     np.testing.assert_array_equal(points.to_rgba(points.get_array()), ten_step_jet(DIGITS))
 
 
+def linear(colours):
+    """Linear RGB, [n, 3], of colours such as "#96966e"."""
+    rgb = np.array([to_rgb(colour) for colour in colours])
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def luminance(rgb):
+    """WCAG's relative luminance."""
+    return rgb @ [0.2126, 0.7152, 0.0722]
+
+
+def oklab(rgb):
+    """Coordinates in which distance is perceived difference (B. Ottosson, "A perceptual color space", 2020)."""
+    cones = rgb.clip(0) @ np.transpose([[0.4122214708, 0.5363325363, 0.0514459929],
+                                        [0.2119034982, 0.6806995451, 0.1073969566],
+                                        [0.0883024619, 0.2817188376, 0.6299787005]])
+    return np.cbrt(cones) @ np.transpose([[0.2104542553, 0.7936177850, -0.0040720468],
+                                          [1.9779984951, -2.4285922050, 0.4505937099],
+                                          [0.0259040371, 0.7827717662, -0.8086757660]])
+
+
+# Linear RGB as people without one kind of cone see it (Machado, Oliveira and Fernandes, 2009).
+VISION = {
+    "all cones": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+}
+
+
+class TestAccessiblePalette:
+    COLOURS = linear(plot.ACCESSIBLE)
+
+    def test_contrast_with_white_and_with_the_pages_dark_background(self):
+        """WCAG 2.2, 1.4.11: at least 3:1."""
+        page = (Path(explorer.__file__).with_name("explorer.html")).read_text(encoding="utf-8")
+        light, dark = luminance(linear(re.findall(r"--paper: (#\w{6})", page)))
+        found = luminance(self.COLOURS)
+        assert (light, page.count("--paper: ")) == (1, 2)
+        assert ((light + 0.05) / (found + 0.05)).min() >= 3
+        assert ((found + 0.05) / (dark + 0.05)).min() >= 3
+
+    def test_all_differ_in_lightness(self):
+        assert np.diff(np.sort(luminance(self.COLOURS))).min() > 0.002
+
+    @pytest.mark.parametrize(("vision", "least"), [("all cones", 0.15), ("protanopia", 0.06), ("deuteranopia", 0.06)])
+    def test_all_are_distinct_for_the_colour_blind_too(self, vision, least):
+        """For comparison: jet comes as close as 0.03 without one kind of cone, matplotlib's default colours 0.01."""
+        seen = oklab((self.COLOURS @ np.transpose(VISION[vision])).clip(0, 1))
+        distances = np.linalg.norm(seen[:, None] - seen, axis=-1) + np.eye(10)
+        assert distances.min() > least
+
+
+def test_the_palette_is_the_pictures_and_the_pages():
+    digits = np.arange(10)
+    codes = np.stack([digits, digits], 1)
+    for palette in plot.PALETTES:
+        for figure in (plot.latent(codes, digits, palette=palette),
+                       plot.comparison([SIDES[0]._replace(codes=codes)], IMAGES, digits, (-2, 2), "", palette)):
+            [points] = [ax.collections[0] for ax in figure.axes if ax.get_xlabel() == "z1" and ax.collections]
+            drawn = points.to_rgba(points.get_array())
+            assert [to_hex(colour) for colour in drawn] == plot.colours(palette)
+    assert plot.colours("accessible") == list(plot.ACCESSIBLE)
+
+
 def test_manifold_keeps_rows_columns_and_axes():
     figure = plot.manifold(MANIFOLD, (-2, 2), ("a", "b"))
     ax = figure.axes[0]
@@ -87,6 +155,40 @@ def test_a_comparison_has_a_column_for_each_model():
         np.testing.assert_array_equal(scatter.collections[0].get_offsets(), side.codes)
         np.testing.assert_array_equal(canvas.images[0].get_array()[28:56, :28], side.manifold[1, 0].reshape(28, 28))
         assert (scatter.get_xlabel(), canvas.get_ylabel()) == side.axis_names
+
+
+def test_the_latent_maps_of_a_comparison_have_the_same_axes():
+    sides = [SIDES[0], SIDES[1]._replace(codes=3 + 2 * CODES)]
+    figure = plot.comparison(sides, IMAGES, DIGITS, (-2, 2))
+    first, second = figure.axes[2:4]
+    assert (first.get_xlim(), first.get_ylim()) == (second.get_xlim(), second.get_ylim())
+    for side in sides:
+        for values, (low, high) in zip(side.codes.T, (first.get_xlim(), first.get_ylim()), strict=True):
+            assert low < values.min() <= values.max() < high
+
+
+def test_a_note_is_drawn_below_the_picture():
+    plain, noted = (np.array(Image.open(io.BytesIO(plot.png(plot.latent(CODES, DIGITS), note))).convert("L"))
+                    for note in ("", r"old/parameter199.ckpt $\may$"))
+    rows, columns = np.nonzero(plain != noted)
+    assert rows.min() > 585
+    assert columns.min() > 600
+    assert (plain[rows, columns] == 255).all()           # on empty paper
+
+
+def test_titles_of_several_lines_are_inside_the_picture():
+    figure = plot.image_rows({"": [IMAGES[:1], IMAGES, IMAGES[:1]]}, ("test\nimage\n3", "on the way", "test\nimage\n1"))
+    plot.png(figure)
+    for ax in figure.axes:
+        assert ax.title.get_window_extent().y1 < figure.bbox.height - 2
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2, 3, 5])
+def test_the_axis_of_a_short_run_has_whole_epochs(n_epochs):
+    errors = {"epoch": list(range(n_epochs)), **{name: [1.0] * n_epochs for name in ERRORS if name != "epoch"}}
+    figure = plot.training_curve(errors)
+    plot.png(figure)
+    assert all(tick == int(tick) for tick in figure.axes[1].get_xticks())
 
 
 def test_a_models_name_is_drawn_literally():

@@ -170,8 +170,8 @@ def walk(prefix: str, pair: np.ndarray, n: int) -> np.ndarray:
         return check_drawable(prefix, model.session.run(model.X_out, {model.z: np.linspace(start, end, n)}))
 
 
-def of_training(prefix: str, data_set: DataSet, seed: int, gaussian_grid: bool = False, noisy: bool = False
-                ) -> dict[str, bytes]:
+def of_training(prefix: str, data_set: DataSet, seed: int, gaussian_grid: bool = False, noisy: bool = False,
+                palette: str = "jet", note: str = "") -> dict[str, bytes]:
     """The three pictures that the original draws after its training, and optional ones.
 
     Args:
@@ -180,6 +180,8 @@ def of_training(prefix: str, data_set: DataSet, seed: int, gaussian_grid: bool =
         seed: the one source of the noise.
         gaussian_grid: draw the manifold on the Gaussian grid too.
         noisy: feed noisy images to the encoder, and draw them beside their reconstructions.
+        palette: one of `plot.PALETTES`, for the latent map.
+        note: in small type below each picture.
 
     Raises:
         CheckpointError: see `training_results`.
@@ -191,7 +193,7 @@ def of_training(prefix: str, data_set: DataSet, seed: int, gaussian_grid: bool =
     figures = {
         "result1_reconstruction.png": plot.reconstruction(
             test.first(len(found.reconstructions)).images, found.reconstructions, data_set.title),
-        "result2_latent.png": plot.latent(found.codes, test.digits, found.axis_names, plane_title),
+        "result2_latent.png": plot.latent(found.codes, test.digits, found.axis_names, plane_title, palette),
         "result3_manifold.png": plot.manifold(found.manifolds["linear"], LIMITS, found.axis_names, plane_title),
     }
     if gaussian_grid:
@@ -203,11 +205,11 @@ def of_training(prefix: str, data_set: DataSet, seed: int, gaussian_grid: bool =
         seen, decoded = reconstructions(prefix, images, seed, noisy)
         figures["denoising.png"] = plot.image_rows(
             {"original": [images], "noisy": [seen], "restored": [decoded]}, title=data_set.title)
-    return {name: plot.png(figure) for name, figure in figures.items()}
+    return {name: plot.png(figure, note) for name, figure in figures.items()}
 
 
 def of_prior(prefix: str, n: int, seed: int, title: str = "") -> dict[str, bytes]:
-    """Decoded draws from the prior.
+    """Decoded draws from the prior; below them the checkpoint's name.
 
     Raises:
         CheckpointError: see `samples`; or the network is not for images of 28 x 28.
@@ -216,11 +218,13 @@ def of_prior(prefix: str, n: int, seed: int, title: str = "") -> dict[str, bytes
     if digits.shape[1] != N_PIXELS:
         raise CheckpointError(f"{prefix}: expected a network for images of {N_PIXELS} pixels, found one for "
                               f"{digits.shape[1]}")
-    return {"samples.png": plot.png(plot.canvas(digits, title))}
+    return {"samples.png": plot.png(plot.canvas(digits, title), prefix)}
 
 
 def of_walk(prefix: str, data_set: DataSet, pair: Sequence[int], n: int) -> dict[str, bytes]:
     """The interpolation between two test images, as a row with the images at its ends and as an animation.
+
+    Below the row is the checkpoint's name.
 
     Raises:
         CheckpointError: see `walk`.
@@ -229,7 +233,7 @@ def of_walk(prefix: str, data_set: DataSet, pair: Sequence[int], n: int) -> dict
     decoded = walk(prefix, images, n)
     titles = (f"test\nimage\n{pair[0]}", "decoded on the way", f"test\nimage\n{pair[1]}")
     row = plot.image_rows({"": [images[:1], decoded, images[1:]]}, titles, data_set.title)
-    return {"walk.png": plot.png(row), "walk.gif": plot.gif(decoded)}
+    return {"walk.png": plot.png(row, prefix), "walk.gif": plot.gif(decoded)}
 
 
 def of_sweep(prefixes: Mapping[str, str], data_set: DataSet, seed: int, noisy: bool = False) -> dict[str, bytes]:
@@ -250,8 +254,8 @@ def of_sweep(prefixes: Mapping[str, str], data_set: DataSet, seed: int, noisy: b
     return {"sweep.png": plot.png(plot.image_rows(rows, titles, data_set.title))}
 
 
-def of_comparison(prefixes: Mapping[str, str], images: np.ndarray, digits: np.ndarray, seed: int, title: str = ""
-                  ) -> dict[str, bytes]:
+def of_comparison(prefixes: Mapping[str, str], images: np.ndarray, digits: np.ndarray, seed: int, title: str = "",
+                  palette: str = "accessible") -> dict[str, bytes]:
     """Several checkpoints side by side.
 
     Args:
@@ -259,6 +263,7 @@ def of_comparison(prefixes: Mapping[str, str], images: np.ndarray, digits: np.nd
         images, digits: the test images to show and their labels, float32 [n, n_input] and int [n].
         seed: the one source of the noise.
         title: above the picture; names the data set if it is not MNIST.
+        palette: one of `plot.PALETTES`, for the latent maps.
 
     Raises:
         CheckpointError: see `training_results`.
@@ -268,4 +273,4 @@ def of_comparison(prefixes: Mapping[str, str], images: np.ndarray, digits: np.nd
         shown = training_results(prefix, images, seed)
         panels.append(plot.ModelPanel(f"{name}: {prefix}", shown.reconstructions, shown.codes,
                                       shown.manifolds["linear"], shown.axis_names))
-    return {"comparison.png": plot.png(plot.comparison(panels, images, digits, LIMITS, title))}
+    return {"comparison.png": plot.png(plot.comparison(panels, images, digits, LIMITS, title, palette))}

@@ -14,11 +14,18 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap, ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 Z_AXES = ("z1", "z2")
+# The colours of the ten digits. jet is the original's. The colours of `accessible` differ in lightness and for people
+# with red-green colour blindness, and have a contrast of at least 3:1 with white and with the pages' dark background.
+ACCESSIBLE = ("#96966e", "#be78c8", "#a05050", "#fa00fa", "#dc008c",
+              "#00788c", "#8c32dc", "#009600", "#fa4600", "#328cfa")
+PALETTES = ("jet", "accessible")
 MS_PER_FRAME = 80
 
 
@@ -49,10 +56,11 @@ def reconstruction(images: np.ndarray, reconstructions: np.ndarray, title: str =
     return figure
 
 
-def latent(codes: np.ndarray, digits: np.ndarray, axis_names: tuple[str, str] = Z_AXES, title: str = "") -> Figure:
-    """A scatter of codes, float [n, 2], coloured by digit, int [n]."""
+def latent(codes: np.ndarray, digits: np.ndarray, axis_names: tuple[str, str] = Z_AXES, title: str = "",
+           palette: str = "jet") -> Figure:
+    """A scatter of codes, float [n, 2], coloured by digit, int [n], with one of `PALETTES`."""
     figure = _figure(8, 6, title)
-    _latent(figure, figure.subplots(), codes, digits, axis_names)
+    _latent(figure, figure.subplots(), codes, digits, axis_names, palette)
     return figure
 
 
@@ -70,14 +78,15 @@ def manifold(digits: np.ndarray, limits: tuple[float, float], axis_names: tuple[
 
 
 def comparison(panels: Sequence[ModelPanel], images: np.ndarray, digits: np.ndarray, limits: tuple[float, float],
-               title: str = "") -> Figure:
-    """Models side by side: reconstructions below the images, latent map, manifold.
+               title: str = "", palette: str = "accessible") -> Figure:
+    """Models side by side: reconstructions below the images, latent maps on the same axes, manifold.
 
     Args:
         panels: the models, one per column.
         images: float [n, 784], those that were reconstructed first.
         digits: int [n], the labels of the images.
         limits: of each manifold.
+        palette: one of `PALETTES`, for the latent maps.
     """
     figure = _figure(6.5 * len(panels), 14.5, title)
     rows = figure.subplots(3, len(panels), height_ratios=(2.4, 5, 6), squeeze=False)
@@ -86,8 +95,13 @@ def comparison(panels: Sequence[ModelPanel], images: np.ndarray, digits: np.ndar
         strip.imshow(_tiles(shown), cmap="gray", vmin=0, vmax=1)
         strip.set_axis_off()
         strip.set_title(textwrap.fill(panel.name, 60), parse_math=False)
-        _latent(figure, scatter, panel.codes, digits, panel.axis_names)
+        _latent(figure, scatter, panel.codes, digits, panel.axis_names, palette)
         _manifold(canvas, panel.manifold, limits, panel.axis_names)
+    every = np.concatenate([panel.codes for panel in panels])
+    margin = 0.05 * np.ptp(every, 0)
+    for scatter in rows[1]:
+        scatter.set(xlim=(every[:, 0].min() - margin[0], every[:, 0].max() + margin[0]),
+                    ylim=(every[:, 1].min() - margin[1], every[:, 1].max() + margin[1]))
     return figure
 
 
@@ -108,6 +122,7 @@ def image_rows(rows: Mapping[str, Sequence[np.ndarray]], column_titles: Sequence
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
         for ax, digits, width in zip(line, parts, widths, strict=True):
             ax.set_box_aspect(1 / width)
+            ax.set_anchor("S")           # what is left of the height is for the titles
             ax.set(xticks=[], yticks=[], frame_on=False)
             if len(digits):
                 ax.imshow(_tiles(digits[None]), cmap="gray", vmin=0, vmax=1, aspect="auto")
@@ -137,6 +152,7 @@ def training_curve(errors: dict[str, list], title: str = "") -> Figure:
     upper.plot(errors["epoch"], errors["Recon_error"], label="Recon_error")
     lower.plot(errors["epoch"], errors["Regularization_error"], "C2", label="Regularization_error (KL + n_z)")
     lower.set_xlabel("epoch")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for ax in (upper, lower):
         ax.set_ylabel("nats per image")
         ax.legend()
@@ -174,8 +190,11 @@ def schematic(n_input: int, n_hidden_encoder: int, n_z: int, n_hidden_decoder: i
     return figure
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file, 100 pixels per inch; deterministic."""
+def png(figure: Figure, note: str = "") -> bytes:
+    """The figure as a PNG file, 100 pixels per inch, with a note in small type below; deterministic."""
+    if note:
+        figure.text(0.995, 2 / (100 * figure.get_figheight()), note, ha="right", va="bottom", fontsize=6, color="gray",
+                    parse_math=False)
     content = io.BytesIO()
     with warnings.catch_warnings():
         # A data set's name may have letters that the font lacks; they are drawn as boxes.
@@ -194,6 +213,15 @@ def gif(frames: np.ndarray, scale: int = 6) -> bytes:
     return content.getvalue()
 
 
+def colours(palette: str) -> list[str]:
+    """The colours of the digits 0 to 9 in one of `PALETTES`, such as "#96966e"."""
+    return [to_hex(colour) for colour in _colormap(palette)(range(10))]
+
+
+def _colormap(palette: str) -> Colormap:
+    return matplotlib.colormaps["jet"].resampled(10) if palette == "jet" else ListedColormap(ACCESSIBLE)
+
+
 def _layer(ax: Axes, middle: tuple[float, float], text: str, scope: str, colour: str) -> None:
     """A box of 1.1 by 1.2 with a layer's name and size in it, its scope below."""
     x, y = middle
@@ -203,10 +231,10 @@ def _layer(ax: Axes, middle: tuple[float, float], text: str, scope: str, colour:
     ax.text(x, y - 0.7, scope, ha="center", va="top", fontsize=9, family="monospace")
 
 
-def _latent(figure: Figure, ax: Axes, codes: np.ndarray, digits: np.ndarray, axis_names: tuple[str, str]) -> None:
+def _latent(figure: Figure, ax: Axes, codes: np.ndarray, digits: np.ndarray, axis_names: tuple[str, str],
+            palette: str) -> None:
     # With these limits each digit is in the middle of its own colour.
-    shown = ax.scatter(codes[:, 0], codes[:, 1], c=digits, marker=".", cmap=matplotlib.colormaps["jet"].resampled(10),
-                       vmin=-0.5, vmax=9.5)
+    shown = ax.scatter(codes[:, 0], codes[:, 1], c=digits, marker=".", cmap=_colormap(palette), vmin=-0.5, vmax=9.5)
     figure.colorbar(shown, ax=ax, ticks=range(10))
     ax.grid()
     ax.set(xlabel=axis_names[0], ylabel=axis_names[1])

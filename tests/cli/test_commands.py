@@ -282,7 +282,7 @@ def test_checkpoints_of_other_names_are_found_and_named(old, capsys, in_tmp):
 def test_samples_of_a_network_not_trained_on_mnist_say_so(old, capsys, monkeypatch, digits):
     """According to the record beside the checkpoint; the original's have none."""
     titles = []
-    monkeypatch.setattr(plot, "png", lambda figure: titles.append(figure.get_suptitle()) or b"")
+    monkeypatch.setattr(plot, "png", lambda figure, note="": titles.append(figure.get_suptitle()) or b"")
     settings = Settings(n_hidden_encoder=8, n_hidden_decoder=8, num_epoch=1, batch_size=50)
     for name, sha256 in (("other", digits.sha256), ("mnist", data.MNIST_SHA256)):
         Path(name).mkdir()

@@ -104,7 +104,7 @@ def test_same_seed_same_pictures(in_tmp):
 
 def test_the_titles_name_the_data_and_the_plane(in_tmp, monkeypatch):
     titles = []
-    monkeypatch.setattr(plot, "png", lambda figure: titles.append(figure.get_suptitle()) or b"")
+    monkeypatch.setattr(plot, "png", lambda figure, note="": titles.append(figure.get_suptitle()) or b"")
     assert run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "1", "--n_z", "3"]) == 0
     data_set, plane = "small digits (not MNIST)", "the plane of the first two principal components of z, n_z = 3"
     assert titles == [data_set, f"{data_set}\n{plane}", f"{data_set}\n{plane}", data_set, data_set]

@@ -14,7 +14,7 @@ from tests.helpers import (
     write_checkpoint,
 )
 from tests.numpy_network import PREFIX, decode, encode, weights_of
-from vae_graph import checkpoints, evaluation, training
+from vae_graph import checkpoints, evaluation, plot, training
 from vae_graph.pages import explorer
 from vae_graph.settings import Settings
 
@@ -37,6 +37,7 @@ def page(digits):
 def test_the_page_contains_the_decoder_and_the_map(page, digits):
     found, weights = numbers_of(page), weights_of()
     assert found["data"] == "some </script> digits"
+    assert found["colours"] == plot.colours("accessible")
     assert [layer["units"] for layer in found["layers"]] == [12, 12, 784]
     for layer, number in zip(found["layers"], (4, 5, 6), strict=True):
         np.testing.assert_allclose(float16(layer["weights"]), weights[f"w{number}"].ravel(), rtol=1e-3, atol=1e-7)

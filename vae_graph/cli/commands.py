@@ -31,7 +31,7 @@ def figures(flags: argparse.Namespace) -> str:
     prefix = find_checkpoint(flags.checkpoint)
     data_set = load_data(flags)
     figures_dir = figures_folder(flags, data_set)
-    draw_results(prefix, data_set, flags, figures_dir)
+    draw_results(prefix, data_set, flags, figures_dir, note=prefix)
     write_files(figures_dir, {"figures.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
     return f"The pictures of {prefix} are in {figures_dir}"
 
@@ -71,8 +71,8 @@ def compare(flags: argparse.Namespace) -> str:
                                verbose=sys.stdout.isatty())
     record = report.as_json(flags, data_set, comparison=report.fields(found))
     named = dict(zip("AB", prefixes, strict=True))
-    write_files(figures_dir, pictures.of_comparison(named, images, test.digits, flags.seed, data_set.title)
-                | {"comparison.json": record.encode()})
+    drawn = pictures.of_comparison(named, images, test.digits, flags.seed, data_set.title, flags.palette)
+    write_files(figures_dir, drawn | {"comparison.json": record.encode()})
     text = report.comparison(describe_images(data_set, test), found)
     return record if flags.json else f"{text}\nThe picture and comparison.json are in {figures_dir}"
 
@@ -82,7 +82,8 @@ def explore(flags: argparse.Namespace) -> str:
     prefix = find_checkpoint(flags.checkpoint)
     data_set = load_data(flags)
     figures_dir = figures_folder(flags, data_set)
-    page = explorer.page(prefix, data_set.test.images, data_set.test.digits, data_set.title or data_set.name)
+    page = explorer.page(prefix, data_set.test.images, data_set.test.digits, data_set.title or data_set.name,
+                         flags.palette)
     record = report.as_json(flags, data_set, checkpoint=prefix)
     write_files(figures_dir, {"explorer.html": page, "explorer.json": record.encode()})
     return f"Open {figures_dir / 'explorer.html'} in a browser: it needs no server and no network"

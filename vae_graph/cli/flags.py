@@ -178,6 +178,7 @@ def _data_and_results(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--figures_dir", type=path_arg("a folder"), default=Path("figures"), metavar="DIR",
                        help="folder for the pictures and run.json")
     _manifold(group)
+    _palette("jet")(group)
     group.add_argument("--histograms", action="store_true",
                        help="write histograms of all weights and biases as TensorBoard events, at each checkpoint")
     group.add_argument("--restart", action="store_true",
@@ -216,6 +217,14 @@ def _noise(parser: Group) -> None:
 def _manifold(parser: Group) -> None:
     parser.add_argument("--manifold_grid", choices=("linear", "gaussian"), default="linear",
                         help="gaussian: also draw the manifold at equally spaced quantiles of the prior")
+
+
+def _palette(default: str) -> Callable[[Group], None]:
+    def add(parser: Group) -> None:
+        parser.add_argument("--palette", choices=("jet", "accessible"), default=default,
+                            help="colours of the digits in latent space: jet, the original's; or accessible, distinct "
+                                 "in lightness and for the colour-blind")
+    return add
 
 
 def _data(parser: Group) -> None:
@@ -289,7 +298,7 @@ COMMANDS = {
     "evaluate": Command("evaluate a checkpoint on the test images",
                         (_checkpoint, _measuring, _images, _noise, _json), "vae_graph.cli.commands:evaluate"),
     "figures": Command("draw the pictures of a checkpoint",
-                       (_checkpoint, _images, _noise, _manifold, _figures_in(CHECKPOINT_FIGURES)),
+                       (_checkpoint, _images, _noise, _manifold, _palette("jet"), _figures_in(CHECKPOINT_FIGURES)),
                        "vae_graph.cli.commands:figures"),
     "sample": Command("draw samples from a checkpoint: z from the prior, decoded",
                       (_checkpoint, _samples, _seed, _figures_in(CHECKPOINT_FIGURES)),
@@ -298,9 +307,11 @@ COMMANDS = {
                     (_checkpoint, _two_images, _data, _figures_in(CHECKPOINT_FIGURES)),
                     "vae_graph.cli.commands:walk"),
     "explore": Command("write a page to explore a checkpoint's latent space interactively in a browser",
-                       (_checkpoint, _data, _figures_in(CHECKPOINT_FIGURES)), "vae_graph.cli.commands:explore"),
+                       (_checkpoint, _data, _palette("accessible"), _figures_in(CHECKPOINT_FIGURES)),
+                       "vae_graph.cli.commands:explore"),
     "compare": Command("compare two checkpoints, in metrics and in a picture",
-                       (_two_checkpoints, _measuring, _images, _figures_in(Path("figures", "comparison")), _json),
+                       (_two_checkpoints, _measuring, _images, _palette("accessible"),
+                        _figures_in(Path("figures", "comparison")), _json),
                        "vae_graph.cli.commands:compare"),
     "export": Command("export a checkpoint's network as a SavedModel or as NumPy arrays",
                       (_checkpoint, _export), "vae_graph.cli.commands:export"),

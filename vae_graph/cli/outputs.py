@@ -26,9 +26,11 @@ def writable_folder(flag: str, path: Path) -> Path:
         raise SettingsError(f"{flag}: expected a writable folder, found {path}: {error.strerror}") from None
 
 
-def draw_results(prefix: str, data_set: DataSet, flags: argparse.Namespace, figures_dir: Path) -> dict[str, bytes]:
+def draw_results(prefix: str, data_set: DataSet, flags: argparse.Namespace, figures_dir: Path, note: str = ""
+                 ) -> dict[str, bytes]:
     """Write the pictures of a checkpoint that a training draws, and return them by their names."""
-    drawn = pictures.of_training(prefix, data_set, flags.seed, flags.manifold_grid == "gaussian", flags.add_noise)
+    drawn = pictures.of_training(prefix, data_set, flags.seed, flags.manifold_grid == "gaussian", flags.add_noise,
+                                 flags.palette, note)
     write_files(figures_dir, drawn)
     return drawn
 

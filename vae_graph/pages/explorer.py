@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_graph import checkpoints, pictures
+from vae_graph import checkpoints, pictures, plot
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
 DATA_MARK = "{{data}}"
@@ -17,7 +17,8 @@ LAYERS = (("decoder_hidden_1/w4", "decoder_hidden_1/b4"), ("decoder_hidden_2/w5"
           ("decoder_output/w6", "decoder_output/b6"))
 
 
-def page(prefix: str, images: np.ndarray, digits: np.ndarray, data_name: str) -> bytes:
+def page(prefix: str, images: np.ndarray, digits: np.ndarray, data_name: str,
+         palette: str = "accessible") -> bytes:
     """The page of a checkpoint: the map of some images in its latent space, and its decoder.
 
     Weights and latent means are float16, which changes a decoded pixel by less than 2e-3 and halves the page's size.
@@ -27,6 +28,7 @@ def page(prefix: str, images: np.ndarray, digits: np.ndarray, data_name: str) ->
         images: those on the map, float32 [n, 784] in [0, 1], each at the mean of its q(z|X).
         digits: int [n], their labels.
         data_name: the data set's name.
+        palette: one of `plot.PALETTES`, the colours of the digits.
 
     Raises:
         CheckpointError: the checkpoint is invalid, not of this network, has NaN or infinity in it, another n_z than 2,
@@ -38,6 +40,7 @@ def page(prefix: str, images: np.ndarray, digits: np.ndarray, data_name: str) ->
                                           f"found n_z = {sizes.n_z}")
     data = json.dumps({
         "data": data_name,
+        "colours": plot.colours(palette),
         "layers": [{"units": network[biases].size, "weights": _float16(prefix, network[weights]),
                     "biases": _float16(prefix, network[biases])} for weights, biases in LAYERS],
         "means": _float16(prefix, pictures.means(prefix, images)),
