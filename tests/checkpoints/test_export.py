@@ -1,20 +1,26 @@
 """Exports work without this package, and the arrays without TensorFlow."""
 
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
+import safetensors.numpy
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import ORACLE_DIR
+from tests.helpers import ORACLE_DIR, ROOT, write_checkpoint
 from vae_graph import checkpoints, evaluation
 from vae_graph.checkpoints import export
 
 PREFIX = str(ORACLE_DIR / "parameter20.ckpt")
+FULL_SIZE = str(ROOT / "figures" / "weights" / "ours" / "parameter199.ckpt")
+PAGE = (ROOT / "figures" / "README.md").read_text(encoding="utf-8")
 WITH_TENSORFLOW_2 = """
 import sys
 sys.modules["vae_graph"] = None
@@ -49,36 +55,93 @@ mean, rest = np.split(h @ w["encoder_z/w3"] + w["encoder_z/b3"], 2, axis=1)
 np.savez("got.npz", mean=mean, std=np.log1p(np.exp(rest)) + 1e-6, decoded=decode(given["z"]),
          reconstructed=decode(mean))
 """
+WITH_ONNXRUNTIME = """
+import sys
+sys.modules["vae_graph"] = sys.modules["tensorflow"] = None
+import numpy as np
+import onnxruntime
+
+def run(name, **inputs):
+    return onnxruntime.InferenceSession(f"onnx/{name}.onnx").run(None, inputs)
+
+given = np.load("given.npz")
+mean, std = run("encode", images=given["images"])
+np.savez("got.npz", mean=mean, std=std, decoded=run("decode", z=given["z"])[0],
+         reconstructed=run("reconstruct", images=given["images"])[0])
+"""
+WITH_PYTORCH = f"""
+import sys
+sys.modules["vae_graph"] = sys.modules["tensorflow"] = None
+{re.search(r"```python.(import torch.*?)```", PAGE, re.DOTALL)[1]}
+import numpy as np
+
+given = {{name: torch.from_numpy(value) for name, value in np.load("given.npz").items()}}
+mean, std = encode(given["images"])
+np.savez("got.npz", mean=mean, std=std, decoded=decode(given["z"]), reconstructed=decode(mean))
+"""
 
 
 @pytest.fixture(scope="module")
 def exported(digits, tmp_path_factory):
-    """A folder with both exports and with their inputs."""
+    """A folder with all exports of the reference run's weights, and with their inputs."""
     folder = tmp_path_factory.mktemp("exported")
-    export.saved_model(PREFIX, folder / "model")
-    export.npz(PREFIX, folder / "weights.npz")
+    for write, name in ((export.saved_model, "model"), (export.onnx, "onnx"), (export.npz, "weights.npz"),
+                        (export.safetensors, "vae.safetensors")):
+        write(FULL_SIZE, folder / name)
     np.savez(folder / "given.npz", images=digits.test.images, z=np.float32([[0, 0], [-2, 1.5], [0.3, 9]]))
     return folder
 
 
-@pytest.mark.parametrize("script", [WITH_TENSORFLOW_2, WITH_NUMPY_ALONE], ids=["tensorflow 2", "numpy alone"])
+@pytest.mark.parametrize("script", [
+    pytest.param(WITH_TENSORFLOW_2, id="tensorflow 2"), pytest.param(WITH_NUMPY_ALONE, id="numpy alone"),
+    pytest.param(WITH_ONNXRUNTIME, id="onnxruntime"), pytest.param(WITH_PYTORCH, id="pytorch", marks=pytest.mark.skipif(
+        not importlib.util.find_spec("torch"), reason="needs PyTorch, of the extra `bench`"))])
 def test_the_same_numbers_without_this_package(exported, script):
     subprocess.run([sys.executable, "-c", script], cwd=exported, check=True, env=os.environ | {"PYTHONPATH": ""})
     with np.load(exported / "got.npz") as got, np.load(exported / "given.npz") as given:
-        with evaluation.restored(PREFIX, seed=0) as model:
+        with evaluation.restored(FULL_SIZE, seed=0) as model:
             mean, std = model.session.run([model.mean, model.std], {model.X: given["images"]})
             decoded = model.session.run(model.X_out, {model.z: given["z"]})
             reconstructed = model.session.run(model.X_out, {model.z: mean})
         for name, expected in (("mean", mean), ("std", std), ("decoded", decoded), ("reconstructed", reconstructed)):
-            np.testing.assert_allclose(got[name], expected, rtol=1e-6, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(got[name], expected, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_the_arrays_are_the_twelve_of_the_checkpoint(exported):
-    values = checkpoints.read_variables(PREFIX)
-    with np.load(exported / "weights.npz") as weights:
-        assert set(weights) == set(checkpoints.model_shapes(checkpoints.LayerSizes(784, 16, 2, 12)))
-        for name in weights:
-            np.testing.assert_array_equal(weights[name], values[name])
+@pytest.mark.parametrize(("name", "load"), [("weights.npz", np.load), ("vae.safetensors", safetensors.numpy.load_file)])
+def test_the_arrays_are_the_twelve_of_the_checkpoint(exported, name, load):
+    weights, values = load(exported / name), checkpoints.read_variables(FULL_SIZE)
+    assert set(weights) == set(checkpoints.model_shapes(checkpoints.LayerSizes(784, 500, 2, 500)))
+    for name in weights:
+        np.testing.assert_array_equal(weights[name], values[name])
+
+
+@pytest.mark.parametrize(("write", "package"), [(export.onnx, "onnx"), (export.safetensors, "safetensors")])
+def test_a_missing_package_is_named(write, package, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(export.ExportError, match=rf"^--{package}: expected the package {package}, found none; pip "
+                                                 rf"install '\.\[{package}\]' installs it$"):
+        write(PREFIX, tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_optional_packages_are_not_imported_unless_asked_for(tmp_path):
+    script = ("import sys; sys.modules['onnx'] = sys.modules['safetensors'] = None; import run_mnist; "
+              f"sys.exit(run_mnist.main(['export', {PREFIX!r}, 'model', '--npz', 'weights.npz']))")
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+@pytest.mark.parametrize("n_z", [1, 3])
+def test_onnx_of_other_sizes(tmp_path, n_z):
+    sizes = checkpoints.LayerSizes(784, 5, n_z, 4)
+    random = np.random.default_rng(0)
+    weights = {name: random.normal(size=shape).astype(np.float32)
+               for name, shape in checkpoints.model_shapes(sizes).items()}
+    export.onnx(write_checkpoint(tmp_path / "x.ckpt", weights), tmp_path / "onnx")
+    images = random.uniform(0, 1, (7, 784)).astype(np.float32)
+    mean, std = onnxruntime.InferenceSession(tmp_path / "onnx" / "encode.onnx").run(None, {"images": images})
+    assert mean.shape == std.shape == (7, n_z)
 
 
 def test_a_folder_that_is_not_empty_is_not_changed(tmp_path):
@@ -120,21 +183,25 @@ def test_an_unwritable_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path):
-    path = tmp_path / "weights.npz"
-    export.npz(PREFIX, path)
+@pytest.mark.parametrize("write", [export.npz, export.safetensors])
+def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path, write):
+    path = tmp_path / "weights"
+    write(PREFIX, path)
     before = path.read_bytes()
-    export.npz(PREFIX.replace("20", "0"), path)
+    write(PREFIX.replace("20", "0"), path)
     assert path.read_bytes() != before
 
     shutil.copytree(ORACLE_DIR, tmp_path / "old")
     np.savez(tmp_path / "old" / "mine.npz", mine=np.zeros(2))
+    safetensors.numpy.save_file({"mine": np.zeros(2)}, tmp_path / "old" / "mine.safetensors")
+    (tmp_path / "old" / "list").write_bytes((2).to_bytes(8, "little") + b"[]")
+    (tmp_path / "old" / "nested").write_bytes((99_999).to_bytes(8, "little") + b"[" * 99_999)
     np.save(tmp_path / "old" / "array.npy", np.zeros(2))
     (tmp_path / "old" / "empty").touch()
     for file in (tmp_path / "old").iterdir():
         content = file.read_bytes()
         with pytest.raises(export.ExportError, match=r"expected a new file or an earlier export, found another file$"):
-            export.npz(PREFIX, file)
+            write(PREFIX, file)
         assert file.read_bytes() == content
 
 

@@ -244,9 +244,13 @@ def test_export_to_both_places(old, capfd):
 def test_export_to_either_place(old, capsys):
     run(capsys, "export", old, "--npz", Path("new", "weights.npz"))
     run(capsys, "export", old, "model")
+    run(capsys, "export", old, "--onnx", "graphs", "--safetensors", "weights.safetensors")
+    assert sorted(path.name for path in Path("graphs").iterdir()) == ["decode.onnx", "encode.onnx", "reconstruct.onnx"]
     assert Path("new", "weights.npz").is_file()
+    assert Path("weights.safetensors").is_file()
     assert run_mnist.main(["export", str(old)]) == 2
-    assert one_line_error(capsys) == "DIR: expected a folder to export to, or --npz FILE, found neither"
+    assert one_line_error(capsys) == ("DIR: expected a folder to export to, --onnx DIR, --npz FILE or --safetensors "
+                                      "FILE, found none of them")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "figures", "compare"])

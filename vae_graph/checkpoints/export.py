@@ -1,9 +1,14 @@
-"""Exports of a trained model: a SavedModel for plain TensorFlow 2, NumPy arrays for use without TensorFlow."""
+"""Exports of a trained model: a SavedModel for plain TensorFlow 2, ONNX graphs, and arrays without a graph."""
 
+import contextlib
+import importlib
 import io
+import json
 import os
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +19,9 @@ from vae_graph.checkpoints import files
 from vae_graph.checkpoints.safe_names import safe_dir
 from vae_graph.errors import UserError
 from vae_graph.model import Bernoulli_decoder, gaussian_encoder
+
+NAMES = {*checkpoints.model_shapes(checkpoints.LayerSizes(1, 1, 1, 1))}      # of the twelve variables
+MAX_HEADER_SIZE = 100_000        # of a safetensors file with twelve arrays: larger by far
 
 
 class ExportError(UserError):
@@ -38,22 +46,31 @@ def saved_model(prefix: str, folder: Path) -> None:
         ExportError: the folder is not empty, or cannot be written.
     """
     sizes, _ = checkpoints.read_network(prefix)
-    folder = Path(os.path.abspath(folder))
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ExportError(f"{folder}: expected a new or empty folder, found files there")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        files.remove_stale(folder.parent)
-        with files.staging_dir(folder.parent) as staging:
-            written = staging / "saved_model"
-            with safe_dir(staging) as folder_for_tensorflow:
-                _write_saved_model(prefix, sizes, folder_for_tensorflow / written.name)
-            if folder.exists():
-                folder.rmdir()           # Windows cannot rename to an existing name
-            written.rename(folder)
-    except (OSError, tf.errors.OpError) as error:
-        raise ExportError(f"{folder}: expected a writable folder, found: {checkpoints.first_line(error)}"
-                          ) from None
+    with _new_folder(folder) as staged, safe_dir(staged.parent) as parent_for_tensorflow:
+        _write_saved_model(prefix, sizes, parent_for_tensorflow / staged.name)
+
+
+def onnx(prefix: str, folder: Path) -> None:
+    """Write a checkpoint's network, dropout off, as encode.onnx, decode.onnx and reconstruct.onnx.
+
+    Their inputs and outputs are those of `saved_model`'s signatures of the same names, except that the output of
+    reconstruct.onnx is named `reconstructions`.
+
+    Args:
+        prefix: the checkpoint.
+        folder: it must not exist yet, or be empty; it appears complete or not at all.
+
+    Raises:
+        CheckpointError, ExportError: see `saved_model`; or the package onnx is not installed.
+    """
+    _import_extra("onnx", "--onnx")
+    from vae_graph.checkpoints import onnx_graphs
+
+    sizes, network = checkpoints.read_network(prefix)
+    with _new_folder(folder) as staged:
+        staged.mkdir()
+        for name, content in onnx_graphs.graphs(sizes, network).items():
+            (staged / f"{name}.onnx").write_bytes(content)
 
 
 def npz(prefix: str, path: Path) -> None:
@@ -67,30 +84,92 @@ def npz(prefix: str, path: Path) -> None:
         CheckpointError: the checkpoint is invalid, not of this network, or has NaN or infinity in it.
         ExportError: the file cannot be written, or is there and not an earlier export.
     """
-    if path.exists() and not _is_export(path):
+    def content(network: dict[str, Any]) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(buffer, **network)
+        return buffer.getvalue()
+
+    _write_arrays(prefix, path, content, _names_in_npz)
+
+
+def safetensors(prefix: str, path: Path) -> None:
+    """Write the twelve variables of a checkpoint's network under their names as a safetensors file.
+
+    Args:
+        prefix, path: as for `npz`.
+
+    Raises:
+        CheckpointError, ExportError: see `npz`; or the package safetensors is not installed.
+    """
+    _write_arrays(prefix, path, _import_extra("safetensors.numpy", "--safetensors").save, _names_in_safetensors)
+
+
+def _import_extra(module: str, flag: str) -> ModuleType:
+    """Import a package that only one export needs."""
+    package = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ExportError(f"{flag}: expected the package {package}, found none; pip install '.[{package}]' "
+                          "installs it") from None
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A place for a new folder's content, which is renamed to `folder` at the end."""
+    folder = Path(os.path.abspath(folder))
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ExportError(f"{folder}: expected a new or empty folder, found files there")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        files.remove_stale(folder.parent)
+        with files.staging_dir(folder.parent) as staging:
+            yield staging / "export"
+            if folder.exists():
+                folder.rmdir()           # Windows cannot rename to an existing name
+            (staging / "export").rename(folder)
+    except (OSError, tf.errors.OpError) as error:
+        raise ExportError(f"{folder}: expected a writable folder, found: {checkpoints.first_line(error)}"
+                          ) from None
+
+
+def _write_arrays(prefix: str, path: Path, content: Callable[[dict[str, Any]], bytes],
+                  names_in: Callable[[Path], set[str]]) -> None:
+    """Write a checkpoint's network as one file, atomically, unless another file is there.
+
+    Args:
+        content: the file's bytes, from the arrays by their names.
+        names_in: the names of the arrays in a file of this format; none in another file.
+    """
+    if path.exists() and not (path.is_file() and names_in(path) == NAMES):
         found = "a folder" if path.is_dir() else "another file"
         raise ExportError(f"{path}: expected a new file or an earlier export, found {found}")
-    network: dict[str, Any] = checkpoints.read_network(prefix)[1]
-    content = io.BytesIO()
-    np.savez(content, **network)
+    network = checkpoints.read_network(prefix)[1]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.remove_stale(path.parent)
-        files.write_atomic(path, content.getvalue())
+        files.write_atomic(path, content(network))
     except OSError as error:
         raise ExportError(f"{path}: expected a writable file, found: {error}") from None
 
 
-def _is_export(path: Path) -> bool:
-    """Whether a file has the arrays that `npz` writes."""
-    names = checkpoints.model_shapes(checkpoints.LayerSizes(1, 1, 1, 1))
-    if not path.is_file():
-        return False
+def _names_in_npz(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return {*archive.namelist()} == {f"{name}.npy" for name in names}
+            return {name.removesuffix(".npy") for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile):
-        return False
+        return set()
+
+
+def _names_in_safetensors(path: Path) -> set[str]:
+    """From its header: a length of eight bytes, then JSON."""
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if size <= MAX_HEADER_SIZE else None
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return {*header} if isinstance(header, dict) else set()
 
 
 def _write_saved_model(prefix: str, sizes: checkpoints.LayerSizes, folder: Path) -> None:

@@ -91,11 +91,13 @@ def explore(flags: argparse.Namespace) -> str:
 
 def export(flags: argparse.Namespace) -> str:
     """A checkpoint's network for use without this program, or without TensorFlow."""
-    if not flags.saved_model and not flags.npz:
-        raise exports.ExportError("DIR: expected a folder to export to, or --npz FILE, found neither")
+    every = ((flags.saved_model, exports.saved_model), (flags.onnx, exports.onnx), (flags.npz, exports.npz),
+             (flags.safetensors, exports.safetensors))
+    wanted = [(place, write) for place, write in every if place]
+    if not wanted:
+        raise exports.ExportError("DIR: expected a folder to export to, --onnx DIR, --npz FILE or --safetensors FILE, "
+                                  "found none of them")
     prefix = find_checkpoint(flags.checkpoint)
-    if flags.saved_model:
-        exports.saved_model(prefix, flags.saved_model)
-    if flags.npz:
-        exports.npz(prefix, flags.npz)
-    return f"{prefix} is exported to {' and '.join(str(place) for place in (flags.saved_model, flags.npz) if place)}"
+    for place, write in wanted:
+        write(prefix, place)
+    return f"{prefix} is exported to {' and '.join(str(place) for place, _ in wanted)}"

@@ -285,6 +285,10 @@ def _export(parser: argparse.ArgumentParser) -> None:
                         help="folder for a SavedModel with the signatures encode, decode and reconstruct")
     parser.add_argument("--npz", type=path_arg("a file"), metavar="FILE",
                         help="file for the twelve weights and biases as NumPy arrays")
+    parser.add_argument("--safetensors", type=path_arg("a file"), metavar="FILE",
+                        help="file for the same arrays in the safetensors format; needs the package safetensors")
+    parser.add_argument("--onnx", type=path_arg("a folder"), metavar="DIR",
+                        help="folder for encode.onnx, decode.onnx and reconstruct.onnx; needs the package onnx")
 
 
 A_CHECKPOINT = "a prefix such as parameter199.ckpt, one of its files, or a folder: its latest valid checkpoint"
@@ -313,7 +317,7 @@ COMMANDS = {
                        (_two_checkpoints, _measuring, _images, _palette("accessible"),
                         _figures_in(Path("figures", "comparison")), _json),
                        "vae_graph.cli.commands:compare"),
-    "export": Command("export a checkpoint's network as a SavedModel or as NumPy arrays",
+    "export": Command("export a checkpoint's network as a SavedModel, as ONNX graphs or as arrays",
                       (_checkpoint, _export), "vae_graph.cli.commands:export"),
     SWEEP: Command("train a network for each of several n_z and compare them",
                    (_networks, _learning, _data_and_results, _towers), "run_mnist:sweep"),
