@@ -1,5 +1,7 @@
 """Our reader against TensorFlow's: the same names, types, shapes and bytes."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -44,16 +46,21 @@ def values_of(name, rng):
     return rng.normal(size=(3, 4)).astype(dtype)
 
 
-def test_every_type_of_tensorflow_is_known():
+def types_of_tensorflow():
+    """The names of the types that the installed TensorFlow has, by their numbers in files."""
+    found = {}
     for number in range(1, 100):
-        try:
-            name = tf.as_dtype(number).base_dtype.name if number < 100 else None
-        except TypeError:
-            name = None
-        assert variables.TYPES.get(number) == name
+        with contextlib.suppress(TypeError):
+            found[number] = tf.as_dtype(number).base_dtype.name
+    return found
 
 
-@pytest.mark.parametrize("name", sorted({*variables.TYPES.values()} - variables.UNREAD - QUANTIZED))
+def test_every_type_of_tensorflow_is_known():
+    """Those that an older TensorFlow lacks are read from files of a newer one."""
+    assert types_of_tensorflow().items() <= variables.TYPES.items()
+
+
+@pytest.mark.parametrize("name", sorted({*types_of_tensorflow().values()} - variables.UNREAD - QUANTIZED))
 def test_every_type_is_read(tmp_path, name):
     value = values_of(name, np.random.default_rng(0))
     assert_same_as_tensorflows(save(tmp_path / "x", {"w": value, "empty": value[:0], "scalar": value[0, 0]}))
