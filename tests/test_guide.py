@@ -10,27 +10,22 @@ import pytest
 import tensorflow
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import (
-    ROOT,
-)
+from tests.helpers import ROOT
 from vae_graph import data
 
 GUIDE = (ROOT / "vae_graph" / "README.md").read_text(encoding="utf-8")
-# A block with what it prints, if that is shown; before it the last words of the text, which may name a file.
-BLOCKS = [match.groups() for match in re.finditer(
-    r"(?:`(\w+\.py)`:\n\n)?```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", GUIDE, re.DOTALL)]
-QUOTED = [(file, code) for file, code, _ in BLOCKS if file]
-RUN = [(code, shown) for file, code, shown in BLOCKS if not file]
+EXCERPTS = re.findall(r"Excerpt of\s`([\w/]+\.py)`:\n\n```python excerpt\n(.*?)```", GUIDE, re.DOTALL)
+RUN = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", GUIDE, re.DOTALL)     # with what they print
 
 
 def test_both_kinds_of_blocks_are_found():
-    assert len(QUOTED) >= 4
-    assert len(RUN) >= 12
-    assert len(QUOTED) + len(RUN) == GUIDE.count("```python")
+    assert len(EXCERPTS) >= 7
+    assert len(RUN) >= 17
+    assert len(EXCERPTS) + len(RUN) == GUIDE.count("```python")
 
 
-@pytest.mark.parametrize(("file", "code"), QUOTED)
-def test_quoted_blocks_are_in_the_code(file, code):
+@pytest.mark.parametrize(("file", "code"), EXCERPTS)
+def test_excerpts_are_in_the_code(file, code):
     assert code in (ROOT / "vae_graph" / file).read_text(encoding="utf-8")
 
 
@@ -42,13 +37,13 @@ def test_blocks_print_the_output_shown(tmp_path, monkeypatch, digits):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(code, names)
-        assert printed.getvalue() == (shown or ""), code
+        assert printed.getvalue() == shown, code
     assert (tmp_path / "manifold.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(("column", "module"), [(1, tf), (2, tensorflow)])
 def test_the_functions_in_the_table_exist(column, module):
-    table = GUIDE.split("# Then and now")[1].split("# The loss")[0]
+    table = GUIDE.split("## Then and now")[1].split("## 1.")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
     assert len(rows) > 10
     # Where nothing changed, the first column says what to call.
