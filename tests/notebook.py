@@ -3,8 +3,8 @@
     python -m tests.notebook
 
 The guide's blocks become code cells, and what they print their outputs. Excerpts stay text, since they are not to be
-run. The answers to the exercises are folded. The notebook has two cells of its own: the first installs the package where
-it is missing, as on Colab, from the repository that the README's badge names; another shows the picture.
+run. The answers to the exercises are folded. The notebook has two cells of its own: the first installs the package
+where it is missing, as on Colab, from the repository that the README's badge names; another shows the picture.
 """
 
 import re
@@ -19,14 +19,16 @@ BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 BADGE = re.compile(r"https://colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/blob/main/vae_graph/guide\.ipynb")
 INSTALL = """\
 import importlib.util
-import logging
 import subprocess
 import sys
 
-logging.getLogger("tensorflow").setLevel("ERROR")            # TensorFlow logs to a notebook's standard output
 if not importlib.util.find_spec("vae_graph"):
     repository = "git+https://github.com/{repository}"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", repository], check=True)"""
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", repository], check=True)
+
+import tensorflow.compat.v1 as tf
+
+tf.logging.set_verbosity(tf.logging.ERROR)           # in a notebook TensorFlow logs to standard output"""
 SHOW_PICTURE = """\
 from IPython.display import Image
 
