@@ -11,6 +11,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import vae_graph
+from tests.helpers import ROOT
 from vae_graph import checkpoints, model
 
 SIZES = checkpoints.LayerSizes(n_input=30, n_hidden_encoder=7, n_z=3, n_hidden_decoder=5)
@@ -239,3 +240,10 @@ def test_help_is_a_map_of_the_package():
     text = pydoc.plain(pydoc.render_doc(vae_graph))
     for name in vae_graph.__all__:
         assert f"{name}(" in text
+
+
+@pytest.mark.parametrize("module", ["evaluation", "checkpoints", "pages"])
+def test_a_module_needs_no_import_of_its_own(module):
+    script = (f"import sys, vae_graph; assert 'tensorflow' not in sys.modules; assert {module!r} in dir(vae_graph); "
+              f"assert vae_graph.{module}.__name__ == 'vae_graph.{module}'")
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

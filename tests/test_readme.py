@@ -5,10 +5,10 @@ import re
 import statistics
 
 import numpy as np
+import tensorflow
 
-from tests.helpers import ORACLE_DIR, ROOT
+from tests.helpers import ROOT
 from vae_graph import data
-from vae_graph.checkpoints import export
 from vae_graph.cli.flags import COMMANDS, parse_flags
 from vae_graph.training_graph import ERROR_NAMES
 
@@ -35,13 +35,15 @@ def test_the_ten_lines_run(tmp_path, monkeypatch, idx_folder):
     assert np.isfinite(names["loss"])
 
 
-def test_an_export_loads_as_documented(tmp_path, monkeypatch):
-    script = next(block for block in PYTHON if "saved_model" in block)
+def test_the_commands_functions_are_called_as_documented(tmp_path, monkeypatch, idx_folder):
+    """On a small data set in place of MNIST. What it exports loads as documented, without this package."""
+    script = next(block for block in PYTHON if "comparison.compare" in block)
+    [load] = re.findall(r"`(tf\.saved_model\.load.*?)`", README)
     monkeypatch.chdir(tmp_path)
-    export.saved_model(str(ORACLE_DIR / "parameter20.ckpt"), tmp_path / "model")
-    names = {}
-    exec(script, names)
-    assert names["images"].shape == (1, 784)
+    (tmp_path / "figures").symlink_to(ROOT / "figures")
+    monkeypatch.setattr(data, "mnist", lambda folder: data.other(idx_folder))
+    exec(script, {})
+    assert eval(load, {"tf": tensorflow}).shape == (1, 784)
 
 
 def test_every_command_is_documented():

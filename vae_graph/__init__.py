@@ -24,6 +24,7 @@ README.md beside this file is the guide. Importing this package changes no globa
 """
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,13 +33,17 @@ if TYPE_CHECKING:
 __all__ = ["Bernoulli_decoder", "Variational_autoencoder", "gaussian_encoder"]
 __version__ = "0.1.0"
 
+MODULES = {module.name for module in pkgutil.iter_modules(__path__)}
+
 
 def __getattr__(name: str) -> object:
-    """Import the builders, and TensorFlow with them, on first use: `--help` needs neither."""
+    """Import the builders, a module or a package, and TensorFlow with it, on first use: `--help` needs none."""
     if name in __all__:
         return getattr(importlib.import_module("vae_graph.model"), name)
+    if name in MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, *MODULES})

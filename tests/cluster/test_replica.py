@@ -63,11 +63,14 @@ def train_as(digits, folder, tasks=(PS, CHIEF, WORKER), sync_replicas=True, **ch
 
 
 def assert_close(prefix, other):
-    """The same variables, up to 2e-6 of the largest number in each or of 1."""
+    """The same variables, up to 2e-5 of the largest number in each or of 1.
+
+    Adam divides by the size of the gradients, so that rounding weighs most where they are smallest.
+    """
     found, expected = checkpoints.read_variables(prefix), checkpoints.read_variables(other)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=0, atol=2e-6 * max(1, np.max(np.abs(value))), err_msg=name)
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=2e-5 * max(1, np.max(np.abs(value))), err_msg=name)
 
 
 class TestOneRun:

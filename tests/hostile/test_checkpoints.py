@@ -98,5 +98,8 @@ def test_of_finite_but_huge_weights(in_tmp, capsys, command, n_z):
     prefix = write_checkpoint("x.ckpt", {name: np.full(shape, 3e38, np.float32) for name, shape in shapes.items()})
     if command in ("inspect", "export"):
         assert run_mnist.main(arguments(command, Path(), FIGURES, prefix)) == 0
+    elif command == "sample":
+        # Infinities give NaN in some versions of TensorFlow; in others pixels of 0 and 1, which are drawn.
+        assert run_mnist.main(arguments(command, Path(), FIGURES, prefix)) in (0, 2)
     else:
         assert refused(capsys, command, prefix).startswith("x.ckpt: expected ")
