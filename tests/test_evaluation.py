@@ -9,6 +9,8 @@ from tests.helpers import write_checkpoint
 from tests.numpy_network import PREFIX, decode, encode, weights_of
 from vae_graph import checkpoints, evaluation
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def weights():

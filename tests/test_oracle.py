@@ -10,6 +10,8 @@ from vae_graph import checkpoints, training
 from vae_graph.settings import Settings
 from vae_graph.training_graph import training_graph
 
+pytestmark = pytest.mark.quick
+
 HIDDEN_LAYERS = ("encoder_hidden_1", "encoder_hidden_2", "decoder_hidden_1", "decoder_hidden_2")
 
 

@@ -9,6 +9,8 @@ from tests import crafted
 from vae_graph.checkpoints import crc32c as crc
 from vae_graph.checkpoints.crc32c import crc32c, masked_crc32c
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(("content", "checksum"), [
     (b"123456789", 0xE3069283), (b"", 0), (b"a", 0xC1D04330),

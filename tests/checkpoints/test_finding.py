@@ -7,6 +7,8 @@ import tensorflow.compat.v1 as tf
 from tests.helpers import flip_a_byte, save_training_graph, write_checkpoint
 from vae_graph import checkpoints
 
+pytestmark = pytest.mark.quick
+
 
 def test_latest_is_by_number_and_needs_no_state_file(folder):
     save_training_graph(folder, 100)

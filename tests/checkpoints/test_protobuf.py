@@ -10,6 +10,8 @@ from tensorflow.core.protobuf import tensor_bundle_pb2
 from tests.helpers import many
 from vae_graph.checkpoints.protobuf import InvalidMessage, Message
 
+pytestmark = pytest.mark.quick
+
 int64 = st.integers(-2**63, 2**63 - 1)
 
 

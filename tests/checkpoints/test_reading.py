@@ -7,6 +7,8 @@ import pytest
 from tests.helpers import write_checkpoint
 from vae_graph import checkpoints
 
+pytestmark = pytest.mark.quick
+
 
 def test_layer_sizes_of_an_old_checkpoint(folder):
     newest, problems = checkpoints.latest_valid(folder)

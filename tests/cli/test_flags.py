@@ -9,6 +9,8 @@ import pytest
 from tests.helpers import ROOT, one_line_error, posix_only
 from vae_graph.cli.flags import COMMANDS, drop_flag, parse_flags
 
+pytestmark = pytest.mark.quick
+
 WHOLE_NUMBERS = ("n_hidden_encoder", "n_z", "n_hidden_decoder", "num_epoch", "batch_size", "decay_step",
                  "checkpoint_every", "seed", "towers", "cluster_timeout")
 FRACTIONS = ("learning_rate", "decay_rate", "keep_prob")

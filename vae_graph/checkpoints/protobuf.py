@@ -13,6 +13,9 @@ class InvalidMessage(ValueError):
     """Bytes are not a message of the expected kind."""
 
 
+Value = int | bytes      # of a field; within `Message`, `bytes` is its method
+
+
 class Message:
     """A message's values: `message.integer(3)` is field 3 as an integer, which is 0 if it is absent."""
 
@@ -22,12 +25,12 @@ class Message:
         Raises:
             InvalidMessage: it is incomplete.
         """
-        self._values: dict[int, list[int | bytes]] = {}
+        self._values: dict[int, list[Value]] = {}
         at = 0
         while at < len(content):
             key, at = read_varint(content, at)
             kind = key & 7
-            value: int | bytes
+            value: Value
             if kind == VARINT:
                 value, at = read_varint(content, at)
             else:
