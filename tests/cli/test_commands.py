@@ -152,7 +152,18 @@ def test_explore_writes_a_page(old, capsys):
     path = Path("figures", "checkpoint", "other", "explorer.html")
     assert run(capsys, "explore", old, *OTHER) == f"Open {path} in a browser: it needs no server and no network\n"
     assert '"data": "small digits (not MNIST)"' in path.read_text(encoding="utf-8")
-    assert json.loads(path.with_suffix(".json").read_text())["checkpoint"] == str(old / "parameter20.ckpt")
+    assert json.loads(path.with_suffix(".json").read_text())["checkpoints"] == [str(old / "parameter20.ckpt")]
+
+
+def test_explore_takes_two_checkpoints_or_none(old, capsys):
+    path = Path("figures", "checkpoint", "explorer.html")
+    run(capsys, "explore")                                    # needs no data
+    assert '"models": []' in path.read_text(encoding="utf-8")
+    run(capsys, "explore", old, old / "parameter0.ckpt", *OTHER)
+    page = (path.parent / "other" / path.name).read_text(encoding="utf-8")
+    assert page.index('"name": "old/parameter20.ckpt"') < page.index('"name": "old/parameter0.ckpt"')
+    assert run_mnist.main(["explore", *3 * [str(old)]]) == 2
+    assert one_line_error(capsys) == "CHECKPOINT: expected at most 2, found 3"
 
 
 class TestSweep:

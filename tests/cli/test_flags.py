@@ -86,7 +86,7 @@ def test_help_shows_defaults_of_several_numbers_as_typed(command, default, capsy
     ("evaluate", "a", "--n_images", "0"), ("evaluate", "a", "--n_z", "2"),
     ("evaluate", "a", "--seed", "x"), ("figures", "a", "--figures_dir", ""), ("compare", "a"), ("export", "a", ""),
     ("export", "a", "--npz", ""), ("export",), ("evaluat", "a"), ("sample", "a", "--n", "0"), ("sample",),
-    ("walk", "a", "--images", "1"), ("walk", "a", "--images", "1", "-2"), ("walk", "a", "--n", "1"), ("explore",),
+    ("walk", "a", "--images", "1"), ("walk", "a", "--images", "1", "-2"), ("walk", "a", "--n", "1"),
     ("figures", "a", "--manifold_grid", "log"), ("sweep", "--n_z"), ("sweep", "--n_z", "2", "0"), ("sweep", "a"),
     ("sweep", "--local_cluster", "ps=1,worker=1"), ("explore", "a", "--add_noise"),
 ])

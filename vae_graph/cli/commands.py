@@ -78,13 +78,20 @@ def compare(flags: argparse.Namespace) -> str:
 
 
 def explore(flags: argparse.Namespace) -> str:
-    """A page to explore the latent space in."""
-    prefix = find_checkpoint(flags.checkpoint)
-    data_set = load_data(flags)
-    figures_dir = figures_folder(flags, data_set)
-    page = explorer.page(prefix, data_set.test.images, data_set.test.digits, data_set.title or data_set.name,
-                         flags.palette)
-    record = report.as_json(flags, data_set, checkpoint=prefix)
+    """A page to explore the latent spaces of one checkpoint or two in, or of those that are dropped on it."""
+    if len(flags.checkpoints) > explorer.MAX_MODELS:
+        raise SettingsError(f"CHECKPOINT: expected at most {explorer.MAX_MODELS}, found {len(flags.checkpoints)}")
+    prefixes = [find_checkpoint(path) for path in flags.checkpoints]
+    if prefixes:
+        data_set = load_data(flags)
+        figures_dir = figures_folder(flags, data_set)
+        page = explorer.page(prefixes, data_set.test.images, data_set.test.digits, data_set.title or data_set.name,
+                             flags.palette)
+    else:
+        data_set = None
+        figures_dir = writable_folder("--figures_dir", flags.figures_dir)
+        page = explorer.blank_page(flags.palette)
+    record = report.as_json(flags, data_set, checkpoints=prefixes)
     write_files(figures_dir, {"explorer.html": page, "explorer.json": record.encode()})
     return f"Open {figures_dir / 'explorer.html'} in a browser: it needs no server and no network"
 

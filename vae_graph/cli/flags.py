@@ -1,14 +1,13 @@
 """The flags of the program and of its commands, each validated by itself. Needs no TensorFlow."""
 
 import argparse
-import contextlib
 import difflib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from vae_graph.cluster.config import ROLES
+from vae_graph.cli.argument_types import fraction, int_range, path_arg, role_counts
 from vae_graph.errors import printable
 from vae_graph.settings import Settings
 
@@ -90,43 +89,6 @@ def drop_flag(flag: str, argv: Sequence[str]) -> list[str]:
         elif word.partition("=")[0] != flag:
             kept.append(word)
     return kept
-
-
-def int_range(low: int, high: int) -> Callable[[str], int]:
-    """An argument type: an integer from `low` to `high`."""
-    def convert(text: str) -> int:
-        with contextlib.suppress(ValueError):
-            if low <= int(text) <= high:
-                return int(text)
-        raise argparse.ArgumentTypeError(f"expected an integer from {low} to {high}, found {text!r}")
-    return convert
-
-
-def fraction(text: str) -> float:
-    """An argument type: a number greater than 0 and at most 1."""
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) <= 1:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected a number greater than 0 and at most 1, found {text!r}")
-
-
-def role_counts(text: str) -> dict[str, int]:
-    """An argument type: the number of tasks of each role."""
-    with contextlib.suppress(ValueError):
-        counts = {role: int(count) for role, count in (part.split("=") for part in text.split(","))}
-        if (counts.keys() <= {*ROLES} and all(1 <= count <= 100 for count in counts.values())
-                and counts.keys() > {"ps"} and counts.get("chief", 1) == 1 and len(counts) == len(text.split(","))):
-            return counts
-    raise argparse.ArgumentTypeError(f"expected roles and numbers such as ps=1,worker=2, found {text!r}")
-
-
-def path_arg(what: str) -> Callable[[str], Path]:
-    """An argument type: the name of a file or folder."""
-    def convert(text: str) -> Path:
-        if text and "://" not in text:
-            return Path(text)
-        raise argparse.ArgumentTypeError(f"expected the name of {what}, found {'the URL ' if text else ''}{text!r}")
-    return convert
 
 
 def _network(parser: argparse.ArgumentParser) -> None:
@@ -239,6 +201,11 @@ def _checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=path_arg("a checkpoint"), metavar="CHECKPOINT", help=A_CHECKPOINT)
 
 
+def _checkpoints_to_explore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoints", type=path_arg("a checkpoint"), nargs="*", metavar="CHECKPOINT",
+                        help=f"none, one or two; each {A_CHECKPOINT}")
+
+
 def _two_checkpoints(parser: argparse.ArgumentParser) -> None:
     for name in ("a", "b"):
         parser.add_argument(name, type=path_arg("a checkpoint"), metavar=name.upper(), help=A_CHECKPOINT)
@@ -310,8 +277,8 @@ COMMANDS = {
     "walk": Command("interpolate between two test images in a checkpoint's latent space, as a picture and an animation",
                     (_checkpoint, _two_images, _data, _figures_in(CHECKPOINT_FIGURES)),
                     "vae_graph.cli.commands:walk"),
-    "explore": Command("write a page to explore a checkpoint's latent space interactively in a browser",
-                       (_checkpoint, _data, _palette("accessible"), _figures_in(CHECKPOINT_FIGURES)),
+    "explore": Command("write a page to explore latent spaces in a browser, of one checkpoint, of two, or of none",
+                       (_checkpoints_to_explore, _data, _palette("accessible"), _figures_in(CHECKPOINT_FIGURES)),
                        "vae_graph.cli.commands:explore"),
     "compare": Command("compare two checkpoints, in metrics and in a picture",
                        (_two_checkpoints, _measuring, _images, _palette("accessible"),

@@ -139,14 +139,14 @@ def fields(result: Any) -> dict:
 def as_json(flags: argparse.Namespace, data_set: DataSet | None = None, **results: object) -> str:
     """Results, with the flags, the data set, the versions and the machine that they depend on."""
     return json.dumps({
-        "flags": {name: value.as_posix() if isinstance(value, Path) else value for name, value in vars(flags).items()},
+        "flags": vars(flags),
         "data": {"name": data_set.name, "sha256": data_set.sha256} if data_set else None,
         "versions": {"vae_graph": vae_graph.__version__, "python": platform.python_version(),
                      **{name: _version(name) for name in ("tensorflow", "numpy", "matplotlib", "pillow")}},
         "host": {"machine": platform.machine(), "threads": os.cpu_count()},
         "seed": vars(flags).get("seed"),
         **results,
-    }, indent=1, allow_nan=False)
+    }, indent=1, allow_nan=False, default=Path.as_posix)
 
 
 def _version(package: str) -> str:

@@ -1,52 +1,72 @@
-"""The explorer: one HTML file to explore a two-dimensional latent space in, without server or network.
+"""The explorer: one HTML file to explore latent spaces in, without server or network.
 
-The page, `explorer.html`, has the decoder's forward pass in JavaScript. This module inserts the numbers.
+The page has the network's forward pass and a reader of checkpoints in JavaScript. This module inserts the scripts and
+the numbers into `explorer.html`.
 """
 
 import base64
+import gzip
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vae_graph import checkpoints, pictures, plot
 
-TEMPLATE = Path(__file__).with_name("explorer.html")
-DATA_MARK = "{{data}}"
-LAYERS = (("decoder_hidden_1/w4", "decoder_hidden_1/b4"), ("decoder_hidden_2/w5", "decoder_hidden_2/b5"),
-          ("decoder_output/w6", "decoder_output/b6"))
+FOLDER = Path(__file__).parent
+SCRIPTS = ("checkpoint.js", "network.js", "explorer.js")
+MAX_MODELS = 2
 
 
-def page(prefix: str, images: np.ndarray, digits: np.ndarray, data_name: str,
+def page(prefixes: Sequence[str], images: np.ndarray, digits: np.ndarray, data_name: str,
          palette: str = "accessible") -> bytes:
-    """The page of a checkpoint: the map of some images in its latent space, and its decoder.
+    """The page of one checkpoint or two: the map of some images in the first one's latent space, and the networks.
 
     Weights and latent means are float16, which changes a decoded pixel by less than 2e-3 and halves the page's size.
 
     Args:
-        prefix: the checkpoint, of a network with n_z = 2.
+        prefixes: the checkpoints, at most two.
         images: those on the map, float32 [n, 784] in [0, 1], each at the mean of its q(z|X).
         digits: int [n], their labels.
         data_name: the data set's name.
         palette: one of `plot.PALETTES`, the colours of the digits.
 
     Raises:
-        CheckpointError: the checkpoint is invalid, not of this network, has NaN or infinity in it, another n_z than 2,
-            weights that float16 cannot represent, or is for images of another size.
+        CheckpointError: a checkpoint is invalid, not of this network, has NaN or infinity in it, weights that float16
+            cannot represent, or is for images of another size.
     """
-    sizes, network = checkpoints.read_network(prefix)
-    if sizes.n_z != 2:
-        raise checkpoints.CheckpointError(f"{prefix}: expected a network with n_z = 2, since a map has two dimensions, "
-                                          f"found n_z = {sizes.n_z}")
-    data = json.dumps({
-        "data": data_name,
-        "colours": plot.colours(palette),
-        "layers": [{"units": network[biases].size, "weights": _float16(prefix, network[weights]),
-                    "biases": _float16(prefix, network[biases])} for weights, biases in LAYERS],
-        "means": _float16(prefix, pictures.means(prefix, images)),
-        "digits": base64.b64encode(digits.astype(np.uint8).tobytes()).decode()})
+    pixels = np.rint(255 * images).astype(np.uint8)
+    return _page({"data": data_name, "colours": plot.colours(palette),
+                  "models": [_model(prefix, images) for prefix in prefixes],
+                  "digits": _base64(digits.astype(np.uint8).tobytes()),
+                  "images": _base64(gzip.compress(pixels.tobytes(), mtime=0))})
+
+
+def blank_page(palette: str = "accessible") -> bytes:
+    """The page without a checkpoint: one that is dropped on it is shown, without test images."""
+    return _page({"colours": plot.colours(palette), "models": []})
+
+
+def _page(data: Mapping[str, object]) -> bytes:
+    """The page with its scripts and its numbers."""
     # Only `<` could end the script element.
-    return TEMPLATE.read_text(encoding="utf-8").replace(DATA_MARK, data.replace("<", "\\u003c")).encode()
+    parts = {"data": json.dumps(data).replace("<", "\\u003c")} | {
+        name: (FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS}
+    text = (FOLDER / "explorer.html").read_text(encoding="utf-8")
+    for name, content in parts.items():
+        text = text.replace(f"{{{{{name}}}}}", content)
+    return text.encode()
+
+
+def _model(prefix: str, images: np.ndarray) -> dict[str, object]:
+    """A checkpoint's network, as the page has it."""
+    sizes, network = checkpoints.read_network(prefix)
+    return {"name": Path(*Path(prefix).parts[-2:]).as_posix(),
+            "sizes": {"input": sizes.n_input, "encoder": sizes.n_hidden_encoder, "z": sizes.n_z,
+                      "decoder": sizes.n_hidden_decoder},
+            "weights": {name: _float16(prefix, values) for name, values in network.items()},
+            "means": _float16(prefix, pictures.means(prefix, images))}
 
 
 def _float16(prefix: str, values: np.ndarray) -> str:
@@ -54,4 +74,8 @@ def _float16(prefix: str, values: np.ndarray) -> str:
     largest = float(np.abs(values).max())
     if largest > float(np.finfo(np.float16).max):
         raise checkpoints.CheckpointError(f"{prefix}: expected numbers in the range of float16, found {largest:.4g}")
-    return base64.b64encode(values.astype("<f2").tobytes()).decode()
+    return _base64(values.astype("<f2").tobytes())
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
