@@ -362,39 +362,35 @@ function showSliders() {
 
 // ---- Drawing a digit.
 
-const stroke = element("canvas", { width: 280, height: 280 });       // what was drawn, white on black
-let last = null;
+const WIDTH = 22;                                                    // of the pen, on a field of 280 x 280
+const stroke = element("canvas", { width: 280, height: 280 });       // what was drawn, white on nothing
+let last = null, drawn = [280, 280, 0, 0];                           // the box around it: left, top, right, bottom
 
 function draw(event) {
   if (event.type === "pointermove" && !last) return;
   const box = sketch.getBoundingClientRect(), scale = 280 / box.width;
   const here = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
-  const pen = stroke.getContext("2d", { willReadFrequently: true });
-  Object.assign(pen, { lineWidth: 22, lineCap: "round", strokeStyle: "#ffffff" });
+  const pen = stroke.getContext("2d");
+  Object.assign(pen, { lineWidth: WIDTH, lineCap: "round", strokeStyle: "#ffffff" });
   pen.beginPath();
   pen.moveTo(...(last ?? here));
   pen.lineTo(...here);
   pen.stroke();
   last = here;
+  drawn = [...[0, 1].map(i => Math.max(Math.min(drawn[i], here[i] - WIDTH / 2), 0)),
+           ...[0, 1].map(i => Math.min(Math.max(drawn[i + 2], here[i] + WIDTH / 2), 280))];
   sketch.getContext("2d").drawImage(stroke, 0, 0);
-  encodeShown(centredDigit(stroke), "the drawing");
+  encodeShown(centredDigit(), "the drawing");
 }
 
 // As MNIST was made: the box around the digit scaled to 20 x 20, its centre of mass in the middle of 28 x 28.
-function centredDigit(canvas) {
-  const { data: all } = canvas.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, 280, 280);
-  let [left, top, right, bottom] = [280, 280, -1, -1];
-  for (let i = 0; i < 280 * 280; i++) {
-    if (!all[4 * i + 3]) continue;
-    const x = i % 280, y = (i - x) / 280;
-    [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x), Math.max(bottom, y)];
-  }
-  if (right < 0) return new Float32Array(784);
-  const width = right - left + 1, height = bottom - top + 1, scale = 20 / Math.max(width, height);
+function centredDigit() {
+  const [left, top, right, bottom] = drawn;
+  const width = right - left, height = bottom - top, scale = 20 / Math.max(width, height);
   const place = (dx, dy) => {
     const small = element("canvas", { width: 28, height: 28 }), pen = small.getContext("2d", { willReadFrequently: true });
     pen.imageSmoothingQuality = "high";
-    pen.drawImage(canvas, left, top, width, height, 14 - width * scale / 2 + dx, 14 - height * scale / 2 + dy,
+    pen.drawImage(stroke, left, top, width, height, 14 - width * scale / 2 + dx, 14 - height * scale / 2 + dy,
                   width * scale, height * scale);
     const { data: pixels } = pen.getImageData(0, 0, 28, 28);
     return Float32Array.from({ length: 784 }, (_, i) => pixels[4 * i + 3] / 255);
@@ -429,6 +425,7 @@ function clearSketch() {
   for (const canvas of [stroke, sketch, $("seen")]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   models.forEach(({ reconstruction }) => reconstruction.getContext("2d").clearRect(0, 0, 28, 28));
   $("encoded").textContent = $("number").value = "";
+  drawn = [280, 280, 0, 0];
   samples = [];
   requestFrame();
 }
