@@ -166,6 +166,13 @@ def test_explore_takes_two_checkpoints_or_none(old, capsys):
     assert one_line_error(capsys) == "CHECKPOINT: expected at most 2, found 3"
 
 
+def test_trace_writes_a_page(old, capsys):
+    path = Path("figures", "checkpoint", "other", "graph.html")
+    assert run(capsys, "trace", old, *OTHER) == f"Open {path} in a browser: it needs no server and no network\n"
+    assert '"name": "old/parameter20.ckpt"' in path.read_text(encoding="utf-8")
+    assert json.loads((path.parent / "trace.json").read_text())["checkpoint"] == str(old / "parameter20.ckpt")
+
+
 class TestSweep:
     FLAGS = ("sweep", *OTHER, "--n_z", "1", "3", "--n_hidden_encoder", "8", "--n_hidden_decoder", "8", "--batch_size",
              "50", "--towers", "1", "--num_epoch", "1")

@@ -3,13 +3,13 @@
 import argparse
 import sys
 
-from vae_graph import data, evaluation, pictures
+from vae_graph import checkpoints, data, evaluation, pictures
 from vae_graph.checkpoints import comparison
 from vae_graph.checkpoints import export as exports
 from vae_graph.cli import report
 from vae_graph.cli.inputs import describe_images, find_checkpoint, load_data
 from vae_graph.cli.outputs import draw_results, figures_folder, writable_folder, write_files
-from vae_graph.pages import explorer
+from vae_graph.pages import explorer, graph
 from vae_graph.runs.record import trained_on
 from vae_graph.settings import SettingsError
 
@@ -94,6 +94,18 @@ def explore(flags: argparse.Namespace) -> str:
     record = report.as_json(flags, data_set, checkpoints=prefixes)
     write_files(figures_dir, {"explorer.html": page, "explorer.json": record.encode()})
     return f"Open {figures_dir / 'explorer.html'} in a browser: it needs no server and no network"
+
+
+def trace(flags: argparse.Namespace) -> str:
+    """A page that steps through the graph of a checkpoint's network."""
+    prefix = find_checkpoint(flags.checkpoint)
+    data_set = load_data(flags)
+    figures_dir = figures_folder(flags, data_set)
+    evaluation.check_image_size(prefix, data_set.test.images, checkpoints.read_network(prefix)[0])
+    page = graph.page(prefix, data_set.test.images)
+    record = report.as_json(flags, data_set, checkpoint=prefix)
+    write_files(figures_dir, {"graph.html": page, "trace.json": record.encode()})
+    return f"Open {figures_dir / 'graph.html'} in a browser: it needs no server and no network"
 
 
 def export(flags: argparse.Namespace) -> str:

@@ -280,6 +280,8 @@ COMMANDS = {
     "explore": Command("write a page to explore latent spaces in a browser, of one checkpoint, of two, or of none",
                        (_checkpoints_to_explore, _data, _palette("accessible"), _figures_in(CHECKPOINT_FIGURES)),
                        "vae_graph.cli.commands:explore"),
+    "trace": Command("write a page to step through the graph of a checkpoint's network, operation by operation",
+                     (_checkpoint, _data, _figures_in(CHECKPOINT_FIGURES)), "vae_graph.cli.commands:trace"),
     "compare": Command("compare two checkpoints, in metrics and in a picture",
                        (_two_checkpoints, _measuring, _images, _palette("accessible"),
                         _figures_in(Path("figures", "comparison")), _json),

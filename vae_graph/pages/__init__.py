@@ -1,1 +1,4 @@
-"""HTML pages made from a checkpoint. Each is a template beside a module that inserts the numbers."""
+"""HTML pages made from a checkpoint: `explorer` of its latent space, `graph` of its operations.
+
+Each is a template and its scripts beside a module that inserts the numbers.
+"""

@@ -141,7 +141,7 @@ def schematic(n_input: int, settings: Settings) -> tf.GraphDef:
         adam(settings, tf.train.get_or_create_global_step()).minimize(ELBO)
         graph_def = graph.as_graph_def(add_shapes=True)
 
-    groups = _groups(graph_def, ELBO.op.name)
+    groups = parts(graph_def, ELBO.op.name)
     for node in graph_def.node:
         node.name = f"{groups[node.name]}/{node.name}"
         for number, name in enumerate(node.input):
@@ -152,8 +152,11 @@ def schematic(n_input: int, settings: Settings) -> tf.GraphDef:
     return graph_def
 
 
-def _groups(graph_def: tf.GraphDef, loss: str) -> dict[str, str]:
-    """The group of each node. The builders add the network's parts in order; what follows the loss is the optimizer."""
+def parts(graph_def: tf.GraphDef, loss: str) -> dict[str, str]:
+    """The part of each node, by its name: input, encoder, sampling, decoder, loss or optimizer.
+
+    The builders add the network's parts in order; what follows the loss is the optimizer.
+    """
     groups: dict[str, str] = {}
     group = "input"
     for node in graph_def.node:
