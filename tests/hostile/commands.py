@@ -41,8 +41,10 @@ def arguments(command: str, run: Path, figures: Path, checkpoint: Path | None = 
         "sample": ("sample", checkpoint, *figures_dir),
         "walk": ("walk", checkpoint, *OTHER, *figures_dir),
         "explore": ("explore", checkpoint, *OTHER, *figures_dir),
+        "trace": ("trace", checkpoint, *OTHER, *figures_dir),
         "compare": ("compare", checkpoint, checkpoint, *OTHER, "--draws", 1, *figures_dir),
-        "export": ("export", checkpoint, figures / "model", "--npz", figures / "weights.npz"),
+        "export": ("export", checkpoint, figures / "model", "--npz", figures / "weights.npz", "--onnx",
+                   figures / "onnx", "--safetensors", figures / "weights.safetensors"),
     }[command])]
 
 

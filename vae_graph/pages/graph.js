@@ -255,6 +255,7 @@ function describeTensor(name, { dtype, shape, feedable }) {
   if (!value) return box;
   let text = `recorded: [${value.shape}]`;
   if (value.min !== undefined) text += `, minimum ${number(value.min)}, mean ${number(value.mean)}, maximum ${number(value.max)}`;
+  if (value.not_finite) text += `, of which ${value.not_finite} are not finite`;
   if (value.numbers) text += `: ${value.numbers.map(number).join(", ")}`;
   box.append(element("output", { textContent: text }));
   if (value.picture) box.append(pictureOf(value.picture, name));

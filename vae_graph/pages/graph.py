@@ -69,11 +69,14 @@ def page(prefix: str, images: np.ndarray) -> bytes:
         images: float32 [n, n_input] in [0, 1]; the first four are fed.
 
     Raises:
-        CheckpointError: the checkpoint is invalid, not of this network, or has NaN or infinity in it.
+        CheckpointError: the checkpoint is invalid, not of this network, has NaN or infinity in it, or gives no finite
+            errors.
     """
     sizes, network = checkpoints.read_network(prefix)
     built = build(sizes)
     values = record(built, network, images[:N_IMAGES])
+    if not np.isfinite(ELBO := values[built.ELBO.name]):
+        raise checkpoints.CheckpointError(f"{prefix}: expected finite errors on these images, found an ELBO of {ELBO}")
     data = {"name": Path(*Path(prefix).parts[-2:]).as_posix(), "operations": operations(built), "scenes": scenes(built),
             "closed": LARGE_PARTS, "meanings": {op.name: meaning for meaning, op in meanings(built).items()},
             "source": Path(model.__file__).read_text(encoding="utf-8").splitlines(),
@@ -173,11 +176,16 @@ def is_recorded(built: Built, op: tf.Operation) -> bool:
 
 
 def _described(value: np.ndarray) -> dict[str, Any]:
-    """A value's shape, minimum, mean and maximum; and a picture, if it is an image, a matrix or a code."""
+    """A value's shape, minimum, mean and maximum; and a picture, if it is an image, a matrix or a code.
+
+    What is not finite, as an intermediate result may be, is only counted.
+    """
     description: dict[str, Any] = {"shape": list(value.shape)}
+    numbers = value.astype(np.float64)
+    if n_not_finite := int((~np.isfinite(numbers)).sum()):
+        return description | {"not_finite": n_not_finite}
     if not value.size:
         return description
-    numbers = value.astype(np.float64)
     description |= {"min": float(numbers.min()), "mean": float(numbers.mean()), "max": float(numbers.max())}
     if value.size <= 8:
         description["numbers"] = numbers.ravel().tolist()
