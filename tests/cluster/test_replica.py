@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -33,17 +34,25 @@ def quick_polls(monkeypatch):
 
 
 def in_threads(clusters, act):
-    """The result of each of some tasks, by the task, each run in a thread of this process."""
-    results = {}
+    """The result of each of some tasks, by the task, each run in a thread of this process.
+
+    The first error is raised without waiting for the other tasks: a parameter server would wait forever.
+    """
+    results, errors = {}, []
 
     def run(cluster):
-        results[cluster.task] = act(cluster)
+        try:
+            results[cluster.task] = act(cluster)
+        except BaseException as error:
+            errors.append(error)
 
-    threads = [threading.Thread(target=run, args=(cluster,)) for cluster in clusters]
+    threads = [threading.Thread(target=run, args=(cluster,), daemon=True) for cluster in clusters]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    while not errors and any(thread.is_alive() for thread in threads):
+        time.sleep(0.05)
+    if errors:
+        raise errors[0]
     return results
 
 

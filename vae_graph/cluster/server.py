@@ -57,22 +57,24 @@ def serve(cluster: Cluster, config: tf.ConfigProto) -> list[signal.Signals]:
     server = start_server(cluster, config)
     with (tf.Graph().as_default(), tf.Session(server.target, config=replica_session_config(cluster)) as session,
           signals.deferred() as pending):
-        finished_replica = finished_queue(cluster.task).dequeue()
+        # Its size is polled: a dequeue with a timeout loses a number that arrives as the time runs out.
+        queue = finished_queue(cluster.task)
+        n_finished, finished_replica = queue.size(), queue.dequeue()
         running = set(range(len(cluster.replicas)))
         last_reachable = time.monotonic()
         signalled_at = None
         while running:
             if pending and time.monotonic() > (signalled_at := signalled_at or time.monotonic()) + PS_GRACE_S:
                 return pending
-            try:
-                options = tf.RunOptions(timeout_in_ms=round(1000 * POLL_S))
-                running.discard(int(session.run(finished_replica, options=options)))
-            except tf.errors.DeadlineExceededError:
-                missing = unreachable(cluster, [cluster.replicas[number] for number in sorted(running)])
-                if not missing:
-                    last_reachable = time.monotonic()
-                elif time.monotonic() > last_reachable + cluster.timeout + PS_GRACE_S:
-                    raise timeout_error(cluster, missing) from None
+            if session.run(n_finished):
+                running.discard(int(session.run(finished_replica)))
+                continue
+            missing = unreachable(cluster, [cluster.replicas[number] for number in sorted(running)])
+            if not missing:
+                last_reachable = time.monotonic()
+            elif time.monotonic() > last_reachable + cluster.timeout + PS_GRACE_S:
+                raise timeout_error(cluster, missing)
+            time.sleep(POLL_S)
         time.sleep(POLL_S)       # so that the last replica receives the answer
     return []
 
