@@ -7,6 +7,7 @@ import statistics
 import numpy as np
 import tensorflow
 
+from tests.benchmarks.study import ENDPOINTS
 from tests.helpers import ROOT
 from vae_graph import data
 from vae_graph.cli.flags import COMMANDS, parse_flags
@@ -15,7 +16,10 @@ from vae_graph.training_graph import ERROR_NAMES
 FOLDERS = ("", "figures", "tests", "tests/benchmarks", "tests/stress", "vae_graph")
 PAGES = {folder: (ROOT / folder / "README.md").read_text(encoding="utf-8") for folder in FOLDERS}
 README, OF_FIGURES, OF_BENCHMARKS = PAGES[""], PAGES["figures"], PAGES["tests/benchmarks"]
-REFERENCE = ROOT / "figures" / "reference"
+REFERENCE, STUDY = ROOT / "figures" / "reference", ROOT / "figures" / "study"
+# A number with a fraction, an exponent or one of these units is measured, unless it is a setting.
+MEASURED = r"(?<![\w.])\d[\d,]*(?:(?:\.\d+|e-\d+)+|(?= (?:ms|s|MB|minutes|kills|of \d+)\b))"
+SETTINGS = ("0.5", "0.6", "1.0", "1e-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -63,31 +67,88 @@ def test_every_flag_is_documented_with_its_default(monkeypatch):
             assert float(rows[name]) == default if number else rows[name] == str(default)
 
 
-def test_our_results_match_run_json():
+def test_the_study_matches_study_json():
+    """The means and deviations, calculated here from the runs; the intervals, from the comparisons."""
+    found = json.loads((STUDY / "study.json").read_text())
+    arms = {"original": json.loads((STUDY / "original.json").read_text())["runs"], **found["runs"]}
+    finite = {arm: [run for run in runs if None not in run["test"].get("200", [None])] for arm, runs in arms.items()}
+    columns = {"Recon_error": 0, "Regularization_error": 1, "ELBO": 2}
+
+    def cells(errors):
+        values = {arm: [errors(run) for run in runs] for arm, runs in finite.items()}
+        return [f"{statistics.mean(arm):.2f} ± {statistics.stdev(arm):.2f}" for arm in values.values()]
+
+    table = README.split("| | original | ours | control |\n|---|---|---|---|\n")[1].split("\n\n")[0]
+    rows = {name: cells for name, *cells in (row.strip("| ").split(" | ") for row in table.splitlines())}
+    assert rows.pop("runs that ended finite") == [f"{len(finite[arm])} of {len(arms[arm])}" for arm in arms]
+    assert rows.pop("`ELBO`, training, epoch 199") == cells(lambda run: run["training"][199][2])
+    for name, row in rows.items():
+        column, epochs = re.fullmatch(r"`(\w+)`, test set, after (\d+) epochs", name).groups()
+        assert row == cells(lambda run, at=(epochs, columns[column]): run["test"][at[0]][at[1]])
+    text = unwrapped(README)
+    ours, control = ([found["comparisons"][arm][endpoint] for endpoint in ENDPOINTS] for arm in ("ours", "control"))
+    shown = [[f"[{low:+.2f}, {high:+.2f}]" for low, high in (endpoint["interval"] for endpoint in arm)]
+             for arm in (ours, control)]
+    training, test = (endpoint["margin"] for endpoint in ours)
+    assert f"{training:.2f} for the `ELBO` of the last epoch and {test:.2f} for the final test `ELBO`" in text
+    assert f"90 % intervals (Welch) {shown[0][0]} and {shown[0][1]}" in text
+    assert f"with `--keep_prob 0.5` the intervals are {shown[1][0]} and {shown[1][1]}" in text
+    # What the text says of them.
+    assert [endpoint["equivalent"] for endpoint in ours] == [True, True]
+    assert [endpoint["equivalent"] for endpoint in control] == [False, False]
+
+
+def test_the_reference_run_is_the_studys_seed_0():
     run = json.loads((REFERENCE / "run.json").read_text())
-    expected = {f"training, epoch {epoch}": [run["training"][name][epoch] for name in ERROR_NAMES]
-                for epoch in (0, 10, 43, 100, 199)}
-    expected["test set, mean of 10 noise draws"] = [run["test"][name] for name in ERROR_NAMES]
-    rows = re.findall(r"^\| (t[^|]+) \|(?: [\d.]+ \|){3}( [\d.]+) \|( [\d.]+) \|( [\d.]+) \|$", README, re.MULTILINE)
-    assert {name: [float(cell) for cell in cells] for name, *cells in rows} == {
-        name: [round(value, 2) for value in values] for name, values in expected.items()}
-    assert f"and {run['test']['true_negative_ELBO']:.2f} for ours" in README
+    seed0 = json.loads((STUDY / "study.json").read_text())["runs"]["ours"][0]
+    assert seed0["seed"] == 0
+    assert seed0["training"] == [list(errors) for errors in zip(*(run["training"][name] for name in ERROR_NAMES),
+                                                                strict=True)]
+    assert seed0["test"]["200"] == [run["test"][name] for name in ERROR_NAMES]
+    assert f"reference run, seed 0, ends with a test `ELBO` of {run['test']['ELBO']:.2f}" in unwrapped(README)
 
 
-def test_the_originals_spread_matches_its_runs():
-    """Over its finite runs; the NaN of quirk 3 is in the other one."""
-    runs = json.loads((ROOT / "figures" / "study" / "original.json").read_text())["runs"]
-    finite = [run for run in runs if run["test"]["200"] != [None] * 3]
-    training, test = (statistics.stdev(values) for values in zip(
-        *((run["training"][199][2], run["test"]["200"][2]) for run in finite), strict=True))
-    assert len(finite) == 9
-    assert (f"over nine seeds the original's `ELBO` has a standard deviation of {training:.2f} in epoch 199 and of "
-            f"{test:.2f} on the test set") in unwrapped(README)
-    assert f"the test `ELBO` of the original has a standard deviation of {test:.2f}" in unwrapped(OF_FIGURES)
-    diverged = next(run for run in runs if run not in finite)
-    first = diverged["training"].index([None] * 3)
-    assert (f"Seed {diverged['seed']} of [ten runs](figures/study/original.json) under TensorFlow 1.15.5 became NaN in "
-            f"epoch {first}.") in README
+def test_the_constraints_are_the_versions_of_the_reference_run():
+    lines = (ROOT / "figures" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    versions = json.loads((REFERENCE / "run.json").read_text())["versions"]
+    assert {name: pinned[name] for name in ("tensorflow", "numpy", "matplotlib", "pillow")}.items() <= versions.items()
+
+
+def test_the_nan_of_quirk_3_is_in_the_originals_runs():
+    runs = json.loads((STUDY / "original.json").read_text())["runs"]
+    diverged = [run for run in runs if run["test"]["200"] == [None] * 3]
+    assert len(diverged) == 1
+    first = diverged[0]["training"].index([None] * 3)
+    assert (f"Seed {diverged[0]['seed']} of [ten runs](figures/study/original.json) under TensorFlow 1.15.5 became NaN "
+            f"in epoch {first}.") in README
+
+
+def test_every_number_has_a_command_and_a_file():
+    """Every measured number of the README follows, in its paragraph, a phrase of the table in figures/README.md."""
+    table = OF_FIGURES.split("| file that holds the result |\n|---|---|---|\n")[1].split("\n\n")[0]
+    rows = [row.strip("| ").split(" | ") for row in table.splitlines()]
+    phrases = [re.sub(r"^\[(.*)\]\(.*\)$", r"\1", phrase) for phrase, _, _ in rows]
+    used = set()
+    for paragraph in re.split(r"\n\n", re.sub("```.*?```", "", README, flags=re.DOTALL)):
+        if paragraph.startswith("| flag"):
+            continue
+        text = re.sub(r"\]\([^)]*\)|<[^>]*>|(TensorFlow|Python|arXiv) [\d.]+\w*(?: (?:to|and) [\d.]+)?", "",
+                      unwrapped(paragraph))
+        places = [(text.find(phrase), phrase) for phrase in phrases if phrase in text]
+        for number in re.finditer(MEASURED, text):
+            if number[0] in SETTINGS:
+                continue
+            before = [place for place in places if place[0] < number.start()]
+            assert before, (number[0], text)
+            used.add(max(before)[1])
+    assert used == set(phrases)
+    for _, command, files in rows:
+        for name in re.findall(r"`(.*?)`", command):
+            assert re.match(r"python (-m tests\.\w+\.\w+|-m pytest|run_mnist\.py)", name), name
+            for module in re.findall(r"-m (tests\.\S+)", name):
+                assert (ROOT / module.replace(".", "/")).with_suffix(".py").exists()
+        assert re.findall(r"\]\(([^)#]+)", files)        # whose targets another test looks for
 
 
 def test_the_comparison_matches_comparison_json():
