@@ -131,12 +131,12 @@ class TestOtherNames:
 
     @pytest.mark.parametrize("named", ["my_model-2000", "/home/somebody/2018/my_model-2000",
                                        r"C:\\vae\\my_model-2000", r"\155/my_model-\0620\060\060"])
-    @pytest.mark.parametrize("name", ["", "checkpoint"])
-    def test_the_state_file_decides_by_its_base_name(self, models, named, name):
+    def test_the_state_file_decides_by_its_base_name(self, models, named):
         (models / "checkpoint").write_text(
             f'model_checkpoint_path: "{named}"\nall_model_checkpoint_paths: "my_model-1000"\n')
         [prefix, *others] = self.prefixes(models, 2000, 10000, 1000)
-        assert checkpoints.find(models / name) == (prefix, {}, others)
+        assert checkpoints.find(models) == (prefix, {}, others)
+        assert checkpoints.find(models / "checkpoint") == (prefix, {}, [])
 
     def test_a_state_file_of_tensorflows(self, models):
         weights = checkpoints.read_variables(self.prefixes(models, 1000)[0])
@@ -149,6 +149,8 @@ class TestOtherNames:
     def test_a_state_file_that_names_none_of_them(self, models, state):
         (models / "checkpoint").write_bytes(state)
         assert checkpoints.find(models).prefix == self.prefixes(models, 10000)[0]
+        if b"gone" in state:
+            assert checkpoints.find(models / "checkpoint").prefix == self.prefixes(models, 10000)[0]
 
     def test_an_invalid_one_is_skipped_and_named(self, models):
         flip_a_byte(models / "my_model-10000.data-00000-of-00001")
@@ -168,6 +170,7 @@ class TestOtherNames:
         prefix = write_checkpoint(models / "parameter5.ckpt", weights)
         (models / "checkpoint").write_text('model_checkpoint_path: "my_model-2000"\n')
         assert checkpoints.find(models) == (prefix, {}, [])
+        assert checkpoints.find(models / "checkpoint").prefix == self.prefixes(models, 2000)[0]
 
     def test_none_of_this_network(self, tmp_path):
         write_checkpoint(tmp_path / "other-1", {"w": np.zeros(2, np.float32)})

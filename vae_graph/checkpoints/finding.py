@@ -39,14 +39,17 @@ def find(path: Path) -> Found:
     Args:
         path: a prefix, one of a checkpoint's files, or a folder. A folder refers to its valid checkpoint of the highest
             epoch; if its checkpoints have other names than `parameter<epoch>.ckpt`, to the one that TensorFlow's state
-            file names, else to the valid one of the highest number. The state file refers to its folder.
+            file names, else to the valid one of the highest number. The state file itself refers to the checkpoint that
+            it names, if that is there, else to its folder.
 
     Raises:
         CheckpointError: there is none.
         OSError: one cannot be read.
     """
-    if path.name == STATE_FILE and _latest_in_state(path.parent):
+    if path.name == STATE_FILE and (latest := _latest_in_state(path.parent)):
         path = path.parent
+        if any((path / name).is_file() for name in (f"{latest}.index", latest)):
+            path = path / latest
     if path.is_dir():
         return _find_in_folder(path)
 

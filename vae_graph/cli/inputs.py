@@ -21,7 +21,7 @@ def find_checkpoint(path: Path) -> str:
     for problem in found.problems.values():
         print(f"skipped: {problem}")
     if found.others:
-        print(f"{found.prefix} is taken; also there: {', '.join(Path(other).name for other in found.others)}")
+        print(f"using {found.prefix}; also found: {', '.join(Path(other).name for other in found.others)}")
     return found.prefix
 
 
