@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from vae_graph import checkpoints, data, evaluation, pictures
+from vae_graph import data, evaluation, pictures
 from vae_graph.checkpoints import comparison
 from vae_graph.checkpoints import export as exports
 from vae_graph.cli import report
@@ -101,7 +101,6 @@ def trace(flags: argparse.Namespace) -> str:
     prefix = find_checkpoint(flags.checkpoint)
     data_set = load_data(flags)
     figures_dir = figures_folder(flags, data_set)
-    evaluation.check_image_size(prefix, data_set.test.images, checkpoints.read_network(prefix)[0])
     page = graph.page(prefix, data_set.test.images)
     record = report.as_json(flags, data_set, checkpoint=prefix)
     write_files(figures_dir, {"graph.html": page, "trace.json": record.encode()})

@@ -6,15 +6,13 @@ the numbers into `explorer.html`.
 
 import base64
 import gzip
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from vae_graph import checkpoints, pictures, plot
+from vae_graph.pages.template import fill, label
 
-FOLDER = Path(__file__).parent
 SCRIPTS = ("checkpoint.js", "network.js", "explorer.js")
 MAX_MODELS = 2
 
@@ -49,20 +47,13 @@ def blank_page(palette: str = "accessible") -> bytes:
 
 
 def _page(data: Mapping[str, object]) -> bytes:
-    """The page with its scripts and its numbers."""
-    # Only `<` could end the script element.
-    parts = {"data": json.dumps(data).replace("<", "\\u003c")} | {
-        name: (FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS}
-    text = (FOLDER / "explorer.html").read_text(encoding="utf-8")
-    for name, content in parts.items():
-        text = text.replace(f"{{{{{name}}}}}", content)
-    return text.encode()
+    return fill("explorer.html", SCRIPTS, data)
 
 
 def _model(prefix: str, images: np.ndarray) -> dict[str, object]:
     """A checkpoint's network, as the page has it."""
     sizes, network = checkpoints.read_network(prefix)
-    return {"name": Path(*Path(prefix).parts[-2:]).as_posix(),
+    return {"name": label(prefix),
             "sizes": {"input": sizes.n_input, "encoder": sizes.n_hidden_encoder, "z": sizes.n_z,
                       "decoder": sizes.n_hidden_decoder},
             "weights": {name: _float16(prefix, values) for name, values in network.items()},

@@ -5,7 +5,6 @@ page, `graph.html`, prunes it as TensorFlow does; the values are recorded here.
 """
 
 import base64
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +14,13 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints, model
+from vae_graph.evaluation import check_image_size
 from vae_graph.model import Bernoulli_decoder, Variational_autoencoder
+from vae_graph.pages.template import fill, label
 from vae_graph.runs.events import parts
 from vae_graph.settings import Settings
 from vae_graph.training_graph import adam
 
-FOLDER = Path(__file__).parent
 N_IMAGES = 4                     # in the recorded batch
 MAX_SIZE = 64, 256               # rows and columns of the picture of a value; of larger ones every n-th is shown
 LARGE_PARTS = ("optimizer", "saver")         # which no scene opens
@@ -38,7 +38,6 @@ class Built(NamedTuple):
     train_op: tf.Operation
     any_z: tf.Tensor             # the second decoder's input
     decoded: tf.Tensor           # its output
-    saver: tf.train.Saver
     parts: dict[str, str]        # the part of the graph to which each operation belongs, by its name
 
 
@@ -55,10 +54,10 @@ def build(sizes: checkpoints.LayerSizes) -> Built:
         of_parts = parts(graph.as_graph_def(), ELBO.op.name)
         any_z = tf.placeholder(tf.float32, [None, sizes.n_z], name="any_z")
         decoded = Bernoulli_decoder(any_z, sizes.n_hidden_decoder, sizes.n_input, keep_prob=1.0)
-        saver = tf.train.Saver()
+        tf.train.Saver()
         for op in graph.get_operations():
             of_parts.setdefault(op.name, "saver" if op.name.startswith("save/") else "decoder again")
-        return Built(graph, images, keep_prob, z, X_out, ELBO, train_op, any_z, decoded, saver, of_parts)
+        return Built(graph, images, keep_prob, z, X_out, ELBO, train_op, any_z, decoded, of_parts)
 
 
 def page(prefix: str, images: np.ndarray) -> bytes:
@@ -69,23 +68,20 @@ def page(prefix: str, images: np.ndarray) -> bytes:
         images: float32 [n, n_input] in [0, 1]; the first four are fed.
 
     Raises:
-        CheckpointError: the checkpoint is invalid, not of this network, has NaN or infinity in it, or gives no finite
-            errors.
+        CheckpointError: the checkpoint is invalid, not of this network, has NaN or infinity in it, is for images of
+            another size, or gives no finite errors.
     """
     sizes, network = checkpoints.read_network(prefix)
+    check_image_size(prefix, images, sizes)
     built = build(sizes)
     values = record(built, network, images[:N_IMAGES])
     if not np.isfinite(ELBO := values[built.ELBO.name]):
         raise checkpoints.CheckpointError(f"{prefix}: expected finite errors on these images, found an ELBO of {ELBO}")
-    data = {"name": Path(*Path(prefix).parts[-2:]).as_posix(), "operations": operations(built), "scenes": scenes(built),
+    data = {"name": label(prefix), "operations": operations(built), "scenes": scenes(built),
             "closed": LARGE_PARTS, "meanings": {op.name: meaning for meaning, op in meanings(built).items()},
             "source": Path(model.__file__).read_text(encoding="utf-8").splitlines(),
             "values": {name: _described(value) for name, value in values.items()}}
-    # Only `<` could end the script element.
-    text = (FOLDER / "graph.html").read_text(encoding="utf-8")
-    script = (FOLDER / "graph.js").read_text(encoding="utf-8")
-    return text.replace("{{graph.js}}", script).replace(
-        "{{data}}", json.dumps(data).replace("<", "\\u003c")).encode()
+    return fill("graph.html", ("graph.js",), data)
 
 
 def operations(built: Built) -> list[dict[str, Any]]:

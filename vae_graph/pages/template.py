@@ -1,0 +1,23 @@
+"""Templates of pages, and what is inserted into them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def fill(template: str, scripts: Sequence[str], data: Mapping[str, object]) -> bytes:
+    """A page: the file `template`, with the content of its scripts and its data as JSON in place of their marks."""
+    # Only `<` could end the script element.
+    parts = {"data": json.dumps(data).replace("<", "\\u003c")} | {
+        name: (FOLDER / name).read_text(encoding="utf-8") for name in scripts}
+    text = (FOLDER / template).read_text(encoding="utf-8")
+    for name, content in parts.items():
+        text = text.replace(f"{{{{{name}}}}}", content)
+    return text.encode()
+
+
+def label(prefix: str) -> str:
+    """A checkpoint's name on a page: that of its folder, and its own."""
+    return Path(*Path(prefix).parts[-2:]).as_posix()
