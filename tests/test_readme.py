@@ -20,7 +20,7 @@ REFERENCE, STUDY = ROOT / "figures" / "reference", ROOT / "figures" / "study"
 # A number with a fraction, an exponent or one of these units is measured, unless it is a setting.
 MEASURED = r"(?<![\w.])\d[\d,]*(?:(?:\.\d+|e-\d+)+|(?= (?:ms|s|MB|minutes|kills|of \d+)\b))"
 SETTINGS = ("0.5", "0.6", "1.0", "1e-8")
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PYTHON = r"```python\n(.*?)```"
 
 
 def unwrapped(text):
@@ -30,7 +30,7 @@ def unwrapped(text):
 
 def test_the_ten_lines_run(tmp_path, monkeypatch, idx_folder):
     """With a small data set in place of MNIST, and without the original's checkpoint."""
-    script = next(block for block in PYTHON if "Variational_autoencoder" in block)
+    [script] = re.findall(PYTHON, README, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "mnist", lambda folder: data.other(idx_folder))
     names = {}
@@ -41,7 +41,7 @@ def test_the_ten_lines_run(tmp_path, monkeypatch, idx_folder):
 
 def test_the_commands_functions_are_called_as_documented(tmp_path, monkeypatch, idx_folder):
     """On a small data set in place of MNIST. What it exports loads as documented, without this package."""
-    script = next(block for block in PYTHON if "comparison.compare" in block)
+    [script] = (block for block in re.findall(PYTHON, OF_FIGURES, re.DOTALL) if "comparison.compare" in block)
     [load] = re.findall(r"`(tf\.saved_model\.load.*?)`", README)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "figures").symlink_to(ROOT / "figures")
