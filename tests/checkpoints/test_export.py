@@ -148,8 +148,8 @@ def test_a_folder_that_is_not_empty_is_not_changed(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine").write_text("mine")
     (tmp_path / "file").write_text("mine")
-    for name in ("model", "file"):
-        with pytest.raises(export.ExportError, match=f"{name}: expected a new or empty folder"):
+    for name, found in (("model", "files in it"), ("file", "a file")):
+        with pytest.raises(export.ExportError, match=f"{name}: expected a new or empty folder, found {found}$"):
             export.saved_model(PREFIX, tmp_path / name)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "mine", "model"]
     assert (tmp_path / "model" / "mine").read_text() == (tmp_path / "file").read_text() == "mine"

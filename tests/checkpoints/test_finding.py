@@ -144,13 +144,23 @@ class TestOtherNames:
         tf.train.update_checkpoint_state(str(models), prefix)
         assert checkpoints.find(models).prefix == prefix
 
-    @pytest.mark.parametrize("state", [b"", b"\xff\x00", b'model_checkpoint_path: "gone-7"',
-                                       b'model_checkpoint_path: "'])
-    def test_a_state_file_that_names_none_of_them(self, models, state):
+    @pytest.mark.parametrize("state", [b"", b"\xff\x00", b'model_checkpoint_path: "', b'model_checkpoint_path: ""'])
+    def test_a_state_file_that_names_none(self, models, state):
         (models / "checkpoint").write_bytes(state)
-        assert checkpoints.find(models).prefix == self.prefixes(models, 10000)[0]
-        if b"gone" in state:
-            assert checkpoints.find(models / "checkpoint").prefix == self.prefixes(models, 10000)[0]
+        assert checkpoints.find(models)[:2] == (self.prefixes(models, 10000)[0], {})
+
+    @pytest.mark.parametrize("path", ["", "checkpoint"])
+    def test_a_state_file_that_names_a_missing_one(self, models, path):
+        (models / "checkpoint").write_bytes(b'model_checkpoint_path: "gone-7"')
+        found = checkpoints.find(models / path)
+        assert (found.prefix, list(found.problems)) == (self.prefixes(models, 10000)[0], [str(models / "gone-7")])
+        assert str(*found.problems.values()) == (f"{models / 'gone-7'}: expected the checkpoint that "
+                                                 f"{models / 'checkpoint'} names, found nothing of that name")
+
+    def test_a_state_file_alone(self, tmp_path):
+        (tmp_path / "checkpoint").write_bytes(b'model_checkpoint_path: "gone-7"')
+        with pytest.raises(checkpoints.CheckpointError, match=r"gone-7: expected the checkpoint that .* names, "):
+            checkpoints.find(tmp_path)
 
     def test_an_invalid_one_is_skipped_and_named(self, models):
         flip_a_byte(models / "my_model-10000.data-00000-of-00001")

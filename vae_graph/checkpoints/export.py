@@ -118,8 +118,9 @@ def _import_extra(module: str, flag: str) -> ModuleType:
 def _new_folder(folder: Path) -> Iterator[Path]:
     """A place for a new folder's content, which is renamed to `folder` at the end."""
     folder = Path(os.path.abspath(folder))
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ExportError(f"{folder}: expected a new or empty folder, found files there")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        found = "files in it" if folder.is_dir() else "a file"
+        raise ExportError(f"{folder}: expected a new or empty folder, found {found}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         files.remove_stale(folder.parent)

@@ -40,18 +40,19 @@ def find(path: Path) -> Found:
         path: a prefix, one of a checkpoint's files, or a folder. A folder refers to its valid checkpoint of the highest
             epoch; if its checkpoints have other names than `parameter<epoch>.ckpt`, to the one that TensorFlow's state
             file names, else to the valid one of the highest number. The state file itself refers to the checkpoint that
-            it names, if that is there, else to its folder.
+            it names, if that is there, else to its folder. A checkpoint that it names and that is gone is a problem.
 
     Raises:
         CheckpointError: there is none.
         OSError: one cannot be read.
     """
+    problems: dict[str, CheckpointError] = {}
     if path.name == STATE_FILE and (latest := _latest_in_state(path.parent)):
-        path = path.parent
-        if any((path / name).is_file() for name in (f"{latest}.index", latest)):
-            path = path / latest
+        problems = _missing_latest(path.parent)
+        path = path.parent if problems else path.parent / latest
     if path.is_dir():
-        return _find_in_folder(path)
+        found = _find_in_folder(path)
+        return found._replace(problems=problems | found.problems)
 
     prefix = PART.sub("", str(path))
     if not os.path.isfile(prefix + ".index") and not os.path.isfile(prefix):
@@ -84,6 +85,8 @@ def _find_in_folder(folder: Path) -> Found:
     prefixes = [] if checkpoint or problems else _prefixes_of_other_names(folder)
     if prefixes:
         checkpoint, problems = _first_valid(((0, prefix) for prefix in prefixes), model_shapes)
+    if checkpoint is None or prefixes:
+        problems = _missing_latest(folder) | problems
     if checkpoint is None:
         found = next(iter(problems.values())) if problems else "no checkpoint"
         raise CheckpointError(f"{folder}: expected a folder with a valid checkpoint in it, found: {found}")
@@ -122,6 +125,15 @@ def _prefixes_of_other_names(folder: Path) -> list[str]:
         return prefix == latest, int(number[0]) if number else -1, prefix
 
     return [str(folder / prefix) for prefix in sorted(prefixes, key=order, reverse=True)]
+
+
+def _missing_latest(folder: Path) -> dict[str, CheckpointError]:
+    """The error of the checkpoint that a folder's state file names, by its prefix, if it is not in the folder."""
+    latest = _latest_in_state(folder)
+    if not latest or any((folder / name).is_file() for name in (f"{latest}.index", latest)):
+        return {}
+    return {str(folder / latest): CheckpointError(
+        f"{folder / latest}: expected the checkpoint that {folder / STATE_FILE} names, found nothing of that name")}
 
 
 def _latest_in_state(folder: Path) -> str | None:
