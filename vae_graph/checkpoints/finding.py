@@ -86,7 +86,7 @@ def _find_in_folder(folder: Path) -> Found:
     if prefixes:
         checkpoint, problems = _first_valid(((0, prefix) for prefix in prefixes), model_shapes)
     if checkpoint is None or prefixes:
-        problems = _missing_latest(folder) | problems
+        problems = problems | _missing_latest(folder)
     if checkpoint is None:
         found = next(iter(problems.values())) if problems else "no checkpoint"
         raise CheckpointError(f"{folder}: expected a folder with a valid checkpoint in it, found: {found}")
