@@ -31,8 +31,9 @@ def test_a_flag_out_of_range_is_one_line(flag, value, capsys):
 
 @pytest.mark.parametrize(("flags", "expected"), [
     (["--dataset", "cifar"], "argument --dataset: invalid choice: 'cifar'"),
-    (["--n_zz", "3"], "unrecognized arguments: --n_zz 3"),
-    (["--num_ep", "3"], "unrecognized arguments: --num_ep 3"),
+    (["--n_zz", "3"], "unrecognized arguments: --n_zz 3; did you mean '--n_z'? (see --help)"),
+    (["--num_ep", "3"], "unrecognized arguments: --num_ep 3; did you mean '--num_epoch'?"),
+    (["--learnign_rate=3"], "unrecognized arguments: --learnign_rate=3; did you mean '--learning_rate'?"),
     (["--seed"], "argument --seed: expected one argument"),
     (["--data_dir", ""], "argument --data_dir: expected the name of a folder, found ''"),
     (["--data_dir", "https://x.y/z"], "argument --data_dir: expected the name of a folder, found the URL 'https://x.y/z'"),

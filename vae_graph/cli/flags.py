@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -32,6 +32,10 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {printable(message)} (see --help)\n")
+
+    def option_strings(self) -> list[str]:
+        """The names of all flags."""
+        return list(self._option_string_actions)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -70,13 +74,17 @@ def parse_flags(argv: Sequence[str]) -> argparse.Namespace:
     for add_group in command.groups:
         add_group(parser)
     if name == TRAIN and argv and not argv[0].startswith("-"):
-        parser.error(f"expected a command or a flag, found {argv[0]!r}{_similar_command(argv[0])}")
-    return parser.parse_args(argv, argparse.Namespace(command=name))
+        parser.error(f"expected a command or a flag, found {argv[0]!r}{_did_you_mean(argv[0], COMMANDS)}")
+    flags, unknown = parser.parse_known_args(argv, argparse.Namespace(command=name))
+    if unknown:
+        word = unknown[0].partition("=")[0]
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{_did_you_mean(word, parser.option_strings())}")
+    return flags
 
 
-def _similar_command(word: str) -> str:
-    """A hint at the command that a word was probably meant to be."""
-    similar = difflib.get_close_matches(word, COMMANDS, n=1)
+def _did_you_mean(word: str, expected: Iterable[str]) -> str:
+    """A hint at the command or flag that a word was probably meant to be."""
+    similar = difflib.get_close_matches(word, expected, n=1)
     return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
@@ -172,8 +180,8 @@ def _seed(parser: Group) -> None:
 
 def _noise(parser: Group) -> None:
     parser.add_argument("--add_noise", action="store_true",
-                        help="feed the encoder images with pixels set to 0 and 1 at random; the errors are still "
-                             "measured on the clean images")
+                        help="feed the encoder images with pixels set to 0 and 1 at random; the loss is still "
+                             "computed against the clean images")
 
 
 def _manifold(parser: Group) -> None:
@@ -288,6 +296,6 @@ COMMANDS = {
                        "vae_graph.cli.commands:compare"),
     "export": Command("export a checkpoint's network as a SavedModel, as ONNX graphs or as arrays",
                       (_checkpoint, _export), "vae_graph.cli.commands:export"),
-    SWEEP: Command("train a network for each of several n_z and compare them",
+    SWEEP: Command("train a network for each of several n_z and compare them, in subfolders named sweep",
                    (_networks, _learning, _data_and_results, _towers), "run_mnist:sweep"),
 }
