@@ -1,8 +1,12 @@
-"""A headless Chromium."""
+"""A headless Chromium, and the explorer in it."""
 
 import shutil
 
 import pytest
+
+from tests.numpy_network import PREFIX
+from tests.pages.helpers import wait
+from vae_graph.pages import explorer
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,26 @@ def browser():
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     yield browser
     browser.quit()
+
+
+@pytest.fixture
+def open_explorer(browser, tmp_path, digits):
+    """Opens the page of some checkpoints; its console must stay empty."""
+    def open_explorer(*prefixes, fragment=""):
+        path = tmp_path / "explorer.html"
+        path.write_bytes(explorer.page(prefixes, digits.test.images, digits.test.digits, "digits") if prefixes
+                         else explorer.blank_page())
+        browser.get("about:blank")
+        browser.get(path.as_uri() + fragment)
+        wait(browser, "!waiting && (images !== null || !digits.length)")
+        return browser
+
+    yield open_explorer
+    # Chromium advises against what only these tests do, reading the same canvas again and again.
+    assert [entry for entry in browser.get_log("browser") if "willReadFrequently" not in entry["message"]] == []
+
+
+@pytest.fixture
+def explorer_page(open_explorer):
+    """The page of TensorFlow 1.4.0's small network."""
+    return open_explorer(PREFIX)

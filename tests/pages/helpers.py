@@ -1,7 +1,45 @@
-"""What the tests of both pages use."""
+"""What the tests of the pages use."""
+
+import json
+import re
+
+import numpy as np
+
+from tests.helpers import ROOT, write_checkpoint
+from vae_graph import checkpoints
+
+COMMITTED = ROOT / "figures" / "reference" / "checkpoint" / "explorer.html"
+BLANK = ROOT / "figures" / "explorer.html"
+ORIGINAL, FULL_SIZE = (str(ROOT / "figures" / "weights" / name / "parameter199.ckpt") for name in ("original", "ours"))
+POINTS = [(0, 0), (1, 1), (-1, 2), (2, -2), (0.3, -0.7), (-2.5, 0.1), (3, 3), (-3, -3), (0.01, 1.7), (-0.6, -1.1)]
 
 
 def wait(browser, condition, seconds=60):
     from selenium.webdriver.support.wait import WebDriverWait
 
     return WebDriverWait(browser, seconds).until(lambda browser: browser.execute_script(f"return {condition}"))
+
+
+def numbers_of(page):
+    return json.loads(re.search(rb'<script id="numbers" type="application/json">(.*?)</script>', page)[1])
+
+
+def network(tmp_path, name, n_z=2, n_hidden=16, scale=1.5):
+    """A checkpoint of random weights, whose pixels range from 0 to 1."""
+    random = np.random.default_rng(n_z)
+    shapes = checkpoints.model_shapes(checkpoints.LayerSizes(784, n_hidden, n_z, n_hidden))
+    return write_checkpoint(tmp_path / name, {
+        name: random.normal(0, scale / np.sqrt(shape[0]), shape).astype(np.float32) for name, shape in shapes.items()})
+
+
+def decoded(browser, points=POINTS, model=0):
+    return np.array(browser.execute_script(
+        "return arguments[0].map(z => Array.from(decode(models[arguments[1]], z)))", points, model))
+
+
+def readout(browser):
+    return wait(browser, "waiting ? null : $('readout').textContent")
+
+
+def text(browser, name):
+    return browser.execute_script(f"return $('{name}').textContent")

@@ -1,7 +1,5 @@
 """The graph page: it prunes the graph as TensorFlow does, its values are those of a run, its boxes do not overlap."""
 
-import itertools
-import json
 import re
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from tests.helpers import ROOT
 from tests.numpy_network import PREFIX, decode, weights_of
-from tests.pages.helpers import wait
+from tests.pages.helpers import numbers_of, wait
 from vae_graph import checkpoints, model
 from vae_graph.pages import graph
 
@@ -39,13 +37,8 @@ def opened(browser, page, tmp_path):
     path.write_bytes(page)
     browser.get("about:blank")
     browser.get(path.as_uri())
-    browser.execute_script("layoutOf = () => { const { boxes } = layout(); return boxes; }")
     yield browser
     assert browser.get_log("browser") == []
-
-
-def numbers_of(page):
-    return json.loads(re.search(rb'<script id="numbers" type="application/json">(.*?)</script>', page)[1])
 
 
 def test_every_operation_is_there_with_its_inputs(page, built):
@@ -167,20 +160,26 @@ OPENED = {"closed": [], "forward": ["input", "encoder", "sampling", "decoder", "
 
 
 @pytest.mark.parametrize("groups", OPENED.values(), ids=OPENED.keys())
-def test_boxes_do_not_overlap_and_stay_where_they_are(opened, groups):
+def test_boxes_do_not_overlap_lie_in_their_frames_and_stay_where_they_are(opened, groups):
     boxes, again = opened.execute_script("""
         opened = new Set(arguments[0] ?? memberCounts.keys());
-        return [layoutOf(), layoutOf()].map(boxes => boxes.map(({ id, x, y, width }) => [id, x, y, width]));
+        return [1, 2].map(() => layout(opened, executed).boxes.map(({ id, isOpen, members, x, y, width, height }) =>
+            ({ id, isOpen, members, span: [x, y, x + width, y + height] })));
     """, groups)
     assert boxes == again
-    rows = {}
-    for _, x, y, width in boxes:
-        rows.setdefault(y, []).append((x, x + width))
-    for spans in rows.values():
-        spans.sort()
-        assert all(right < left for (_, right), (left, _) in itertools.pairwise(spans))
+    closed = np.array([box["span"] for box in boxes if not box["isOpen"]])
+    left, top, right, bottom = closed.T
+    apart = ((right[:, None] < left) | (right < left[:, None]) | (bottom[:, None] < top) | (bottom < top[:, None]))
+    assert apart.sum() == len(closed) * (len(closed) - 1)
+    for i, frame in enumerate(boxes):
+        if not frame["isOpen"]:
+            continue
+        members = {*frame["members"]}
+        for j, box in enumerate(boxes):
+            inside = np.all(np.multiply(np.subtract(box["span"], frame["span"]), [1, 1, -1, -1]) >= 0)
+            assert inside == (j >= i and members.issuperset(box["members"])), (frame["id"], box["id"])
     if groups is None:
-        assert len(boxes) == len(opened.execute_script("return data.operations"))
+        assert len(closed) == len(opened.execute_script("return data.operations"))
 
 
 def test_a_group_opens_and_an_operation_is_selected_with_its_line(opened):
@@ -198,6 +197,8 @@ def test_a_group_opens_and_an_operation_is_selected_with_its_line(opened):
 def test_fetches_and_feeds_are_chosen_by_clicks(opened):
     opened.execute_script("fetches = []; feeds = []; runChanged(); select('clip_by_value')")
     opened.execute_script("$('outputs').querySelectorAll('button')[0].click(); select('add')")
+    opened.execute_script("$('outputs').querySelectorAll('button')[0].click()")
+    opened.execute_script("$('outputs').querySelectorAll('button')[0].click()")         # not fetched after all
     opened.execute_script("$('outputs').querySelectorAll('button')[1].click()")
     assert opened.execute_script("return [fetches, feeds]") == [["clip_by_value:0"], ["add:0"]]
     assert opened.find_element("id", "missing").text == (
@@ -207,6 +208,36 @@ def test_fetches_and_feeds_are_chosen_by_clicks(opened):
     assert opened.find_element("id", "next").is_enabled()
     opened.execute_script("$('feeds').querySelector('button').click()")
     assert opened.execute_script("return feeds") == ["dropout_rate:0"]
+
+
+def test_the_keyboard_opens_and_closes_a_group_and_keeps_the_focus(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    opened.execute_script("openScene(data.scenes[3])")
+    opened.execute_script("document.querySelector('[data-id=decoder]').focus()")
+    for is_open in (False, True, False):
+        opened.switch_to.active_element.send_keys(Keys.ENTER)
+        focused = opened.switch_to.active_element
+        assert focused.get_attribute("data-id") == "decoder"
+        assert focused.get_attribute("aria-expanded") == str(is_open).lower()
+    opened.execute_script("select('clip_by_value')")
+    opened.execute_script("$('outputs').querySelector('button').focus()")
+    opened.switch_to.active_element.send_keys(Keys.ENTER)
+    assert opened.switch_to.active_element.text == "fetch clip_by_value:0"
+
+
+def test_zoom(opened):
+    width = opened.execute_script("return $('graph').firstChild.width.baseVal.value")
+    opened.find_element("id", "larger").click()
+    larger = opened.execute_script("return $('graph').firstChild.width.baseVal.value")
+    assert larger == pytest.approx(1.25 * width)
+    opened.find_element("id", "smaller").click()
+    opened.find_element("id", "smaller").click()
+    assert opened.execute_script("return $('graph').firstChild.width.baseVal.value") == pytest.approx(width / 1.25)
+    opened.execute_script("openScene(data.scenes[6]); opened.add('optimizer'); show()")
+    opened.find_element("id", "fit").click()
+    shown, room = opened.execute_script("return [$('graph').firstChild.width.baseVal.value, $('graph').clientWidth]")
+    assert 0.95 * room < shown <= room
 
 
 def test_a_run_is_walked_through(opened):

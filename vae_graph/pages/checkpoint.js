@@ -198,7 +198,7 @@ function readV2(index, shards) {                                     // shards: 
       continue;
     }
     const data = shards.get(shard);
-    if (!data) throw new CheckpointError(`no file of data number ${shard}`);
+    if (!data) throw new CheckpointError(`no file .data-${`${shard}`.padStart(5, "0")}-of-... beside the .index`);
     if (!(offset >= 0 && size >= 0 && offset + size <= data.length)) {
       throw new CheckpointError(`${size} bytes at ${offset} of the ${data.length} bytes of data`);
     }

@@ -13,7 +13,7 @@ import numpy as np
 from vae_graph import checkpoints, pictures, plot
 from vae_graph.pages.template import fill, label
 
-SCRIPTS = ("checkpoint.js", "network.js", "explorer.js")
+SCRIPTS = ("dom.js", "checkpoint.js", "network.js", "models.js", "map.js", "sketch.js", "explorer.js")
 MAX_MODELS = 2
 
 

@@ -1,131 +1,14 @@
 "use strict";
 
-const $ = id => document.getElementById(id);
-const data = JSON.parse($("numbers").textContent);
-const operations = new Map(data.operations.map((operation, order) => [operation.name, { ...operation, order }]));
-const operationOf = tensor => operations.get(tensor.slice(0, tensor.lastIndexOf(":")));
-const isTensor = name => name.includes(":");
-const meanings = new Map(Object.entries(data.meanings));             // of some operations' first outputs, such as z
-const withMeaning = (name, label) => meanings.has(name) ? `${label} = ${meanings.get(name)}` : label;
+// The page as a whole: its picture, its panels, and the walk through a run.
+
 const labelled = name => withMeaning(name.replace(/:0$/, ""), name);
 
 let fetches = [], feeds = [];                // names of tensors, and of operations
 let opened = new Set();                      // groups that are shown by what is in them
-let selected = null, executed = new Set(), order = [], position = 0, timer = null;
+let selected = null, executed = new Set(), order = [], position = 0, timer = null, zoom = 1;
 
-// ---- What a run executes: what TensorFlow leaves when it prunes the graph.
-
-// A fed tensor is not computed, whatever computes it. Control inputs are followed too, except from fed placeholders.
-function pruned(fetches, feeds) {
-  const fed = new Set(feeds), found = new Set();
-  const waiting = fetches.filter(name => !fed.has(name)).map(name => isTensor(name) ? operationOf(name).name : name);
-  while (waiting.length) {
-    const name = waiting.pop();
-    if (found.has(name)) continue;
-    found.add(name);
-    const { inputs, control } = operations.get(name);
-    waiting.push(...inputs.filter(tensor => !fed.has(tensor)).map(tensor => operationOf(tensor).name),
-                 ...control.filter(other => operations.get(other).type !== "Placeholder" || !fed.has(`${other}:0`)));
-  }
-  return found;
-}
-
-const missingPlaceholders = found => [...found].filter(name => operations.get(name).type === "Placeholder");
-
-function possibleOrder(found) {              // each operation after those that it waits for, else as they were created
-  const result = [], placed = new Set();
-  const place = name => {
-    const stack = [name];
-    while (stack.length) {
-      const top = stack.at(-1), { inputs, control } = operations.get(top);
-      const before = [...inputs.map(tensor => operationOf(tensor).name), ...control]
-        .find(other => found.has(other) && !placed.has(other));
-      if (before !== undefined && !placed.has(top)) {
-        stack.push(before);
-      } else {
-        stack.pop();
-        if (!placed.has(top)) result.push(top);
-        placed.add(top);
-      }
-    }
-  };
-  [...found].sort((a, b) => operations.get(a).order - operations.get(b).order).forEach(place);
-  return result;
-}
-
-// ---- Groups: a part of the graph, then the scopes in it.
-
-function groupsOf({ name, part }) {          // from the outermost
-  const scopes = name.split("/").slice(0, -1);
-  return [part, ...scopes.map((_, i) => [part, ...scopes.slice(0, i + 1)].join("/"))];
-}
-
-const memberCounts = new Map();
-for (const operation of operations.values()) {
-  for (const group of groupsOf(operation)) memberCounts.set(group, (memberCounts.get(group) ?? 0) + 1);
-}
-
-function boxOf(operation) {                  // the closed group that an operation is in, or the operation
-  const closed = groupsOf(operation).find(group => !opened.has(group) && memberCounts.get(group) > 1);
-  return closed ?? operation.name;
-}
-
-// ---- The layout: layers by the longest path, in each layer a row.
-
-const ROW = 58, HEIGHT = 32, GAP = 14, CHARACTER = 6.6;
-
-function layout() {
-  const boxes = new Map(), edges = new Map();
-  for (const operation of operations.values()) {
-    const id = boxOf(operation);
-    if (!boxes.has(id)) {
-      const isGroup = id !== operation.name || !operations.has(id);
-      const label = isGroup ? `${id.split("/").at(-1)} (${memberCounts.get(id)})` : withMeaning(id, id.split("/").at(-1));
-      boxes.set(id, { id, isGroup, label, members: [], layer: 0, width: Math.max(46, label.length * CHARACTER + 16) });
-    }
-    boxes.get(id).members.push(operation.name);
-  }
-  for (const operation of operations.values()) {
-    const to = boxOf(operation);
-    const add = (name, isControl, isUsed) => {
-      const from = boxOf(operations.get(name)), key = `${from}\n${to}`;
-      if (from === to) return;
-      if (!edges.has(key)) edges.set(key, { from, to, isControl, isUsed: false });
-      edges.get(key).isControl &&= isControl;
-      edges.get(key).isUsed ||= isUsed && executed.has(operation.name);
-    };
-    operation.inputs.forEach(tensor => add(operationOf(tensor).name, false, true));
-    operation.control.forEach(name => add(name, true, executed.has(name)));
-  }
-  // Groups may depend on each other in both directions: an edge from a later box to an earlier one does not count.
-  const rank = new Map([...boxes.keys()].map((id, i) => [id, i])), list = [...boxes.values()];
-  const sources = new Map(list.map(({ id }) => [id, []]));
-  for (const { from, to } of edges.values()) if (rank.get(from) < rank.get(to)) sources.get(to).push(boxes.get(from));
-  for (const box of list) box.layer = Math.max(-1, ...sources.get(box.id).map(({ layer }) => layer)) + 1;
-  // What reads nothing, such as a constant, is placed just above what reads it.
-  const readers = new Map(list.map(({ id }) => [id, []]));
-  for (const [id, before] of sources) before.forEach(({ id: source }) => readers.get(source).push(boxes.get(id).layer));
-  for (const box of list) {
-    if (!sources.get(box.id).length && readers.get(box.id).length) box.layer = Math.min(...readers.get(box.id)) - 1;
-  }
-  const layers = [];
-  for (const box of list) (layers[box.layer] ??= []).push(box);
-  for (const layer of layers.filter(Boolean)) {
-    // Below what it reads, as far as there is room.
-    const wanted = box => {
-      const above = sources.get(box.id).filter(({ x }) => x !== undefined);
-      return above.length ? above.reduce((sum, { x, width }) => sum + x + width / 2, 0) / above.length : 0;
-    };
-    let right = GAP;
-    for (const [box, middle] of layer.map(box => [box, wanted(box)]).sort((a, b) => a[1] - b[1])) {
-      box.x = Math.max(right, middle - box.width / 2);
-      box.y = box.layer * ROW + GAP;
-      right = box.x + box.width + GAP;
-    }
-  }
-  const width = Math.max(...list.map(({ x, width }) => x + width)) + GAP;
-  return { boxes: list, byId: boxes, edges: [...edges.values()], width, height: layers.length * ROW + GAP };
-}
+// ---- The picture.
 
 const svg = (name, attributes) => {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -134,54 +17,68 @@ const svg = (name, attributes) => {
 };
 
 function drawGraph() {
-  const { boxes, byId, edges, width, height } = layout();
-  const picture = svg("svg", { width, height, role: "group", "aria-label": "The graph" });
-  for (const { from, to, isControl, isUsed } of edges) {
-    const [a, b] = [byId.get(from), byId.get(to)];
-    const [x1, y1, x2, y2] = [a.x + a.width / 2, a.y + HEIGHT, b.x + b.width / 2, b.y];
-    const middle = (y1 + y2) / 2, kind = `${isUsed ? "lit" : ""} ${isControl ? "control" : ""}`;
-    picture.append(svg("path", { d: `M${x1} ${y1}C${x1} ${middle} ${x2} ${middle} ${x2} ${y2}`, class: kind }));
-  }
-  const missing = new Set(missingPlaceholders(executed)), current = order[position - 1];
-  for (const box of boxes) {
-    const has = test => box.members.some(test), count = box.members.filter(name => executed.has(name)).length;
-    const kinds = [box.isGroup && "group", count && "lit", has(name => missing.has(name)) && "missing",
-      has(name => feeds.some(tensor => operationOf(tensor).name === name)) && "fed",
-      has(name => fetches.some(fetch => (isTensor(fetch) ? operationOf(fetch).name : fetch) === name)) && "fetched",
-      has(name => name === (selected ?? current)) && "selected"].filter(Boolean);
-    const group = svg("g", { class: kinds.join(" "), tabindex: 0, role: "button",
-      "aria-label": box.isGroup ? `Group ${box.id}: ${count} of ${box.members.length} operations run`
-        : `Operation ${box.id}${count ? ", runs" : ""}` });
-    const title = svg("title", {});
-    title.textContent = box.id;
-    const label = svg("text", { x: box.x + box.width / 2, y: box.y + HEIGHT / 2 + 4, "text-anchor": "middle" });
-    label.textContent = box.label;
-    group.append(title, svg("rect", { x: box.x, y: box.y, width: box.width, height: HEIGHT, rx: 5 }), label);
-    group.dataset.id = box.id;
-    group.addEventListener("click", () => box.isGroup ? toggle(box.id) : select(box.id));
-    group.addEventListener("keydown", event => {
-      if (event.key === "Enter" || event.key === " ") {
-        event.preventDefault();
-        group.dispatchEvent(new MouseEvent("click"));
-      }
-    });
-    picture.append(group);
-  }
+  const { boxes, edges, width, height } = layout(opened, executed);
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, width: width * zoom, height: height * zoom,
+                               role: "group", "aria-label": "The graph" });
+  const frames = boxes.filter(({ isOpen }) => isOpen);
+  const kinds = { lit: executed, missing: new Set(missingPlaceholders(executed)), fed: new Set(feeds.map(producer)),
+                  fetched: new Set(fetches.map(producer)), selected: new Set([selected ?? order[position - 1]]) };
+  picture.append(...frames.map(({ x, y, width, height }) => svg("rect", { class: "frame", x, y, width, height, rx: 8 })),
+                 ...edges.map(drawEdge), ...boxes.map(box => drawBox(box, kinds)));
   $("graph").replaceChildren(picture);
+}
+
+function drawEdge({ from, to, isControl, isUsed }) {
+  const [x1, y1, x2, y2] = [from.x + from.width / 2, from.y + HEIGHT, to.x + to.width / 2, to.y], middle = (y1 + y2) / 2;
+  return svg("path", { d: `M${x1} ${y1}C${x1} ${middle} ${x2} ${middle} ${x2} ${y2}`,
+                       class: `${isUsed ? "lit" : ""} ${isControl ? "control" : ""}` });
+}
+
+// kinds: sets of operations; a box is of a kind if one of its operations is. Of a frame only the title is drawn.
+function drawBox({ id, isGroup, isOpen, label, members, x, y, width }, kinds) {
+  const count = members.filter(name => executed.has(name)).length;
+  const own = isOpen ? ["open"] : Object.keys(kinds).filter(kind => members.some(name => kinds[kind].has(name)));
+  const box = svg("g", { class: [...own, isGroup ? "group" : ""].join(" "), tabindex: 0, role: "button", "aria-label": isGroup
+    ? `Group ${id}: ${count} of ${members.length} operations run` : `Operation ${id}${count ? ", runs" : ""}` });
+  if (isGroup) box.setAttribute("aria-expanded", isOpen);
+  const title = svg("title", {}), text = svg("text", { x: isOpen ? x + 10 : x + width / 2, y: y + (isOpen ? 18 : 20),
+                                                       "text-anchor": isOpen ? "start" : "middle" });
+  title.textContent = id;
+  text.textContent = label;
+  box.append(title, svg("rect", { x, y, width, height: isOpen ? TITLE : HEIGHT, rx: isOpen ? 8 : 5 }), text);
+  box.dataset.id = id;
+  box.addEventListener("click", () => isGroup ? toggle(id) : select(id));
+  box.addEventListener("keydown", event => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    box.dispatchEvent(new MouseEvent("click"));
+  });
+  return box;
 }
 
 // ---- The panels.
 
-function element(name, properties = {}) {
-  return Object.assign(document.createElement(name), properties);
+function button(text, onclick, properties = {}) {
+  const made = element("button", { type: "button", textContent: text, onclick, ...properties });
+  made.dataset.id = `button ${text}`;
+  return made;
 }
 
-function buttons(id, items, label, onclick, hint) {
+function listButtons(id, items) {
   $(id).replaceChildren(...items.map(item => {
     const entry = element("li");
-    entry.append(element("button", { type: "button", textContent: label(item), title: hint, onclick: () => onclick(item) }));
+    entry.append(item);
     return entry;
   }));
+}
+
+// A button that fetches or feeds a tensor, or no longer does.
+function choice(verb, name, chosen) {
+  const isChosen = chosen.includes(name);
+  return button(`${verb} ${name}`, () => {
+    isChosen ? chosen.splice(chosen.indexOf(name), 1) : chosen.push(name);
+    runChanged();
+  }, { ariaPressed: isChosen });
 }
 
 function toggle(group) {
@@ -207,10 +104,15 @@ function runChanged() {
 }
 
 function showRun() {
-  const without = (names, name) => names.filter(other => other !== name);
-  buttons("fetches", fetches, labelled, name => { fetches = without(fetches, name); runChanged(); }, "remove");
-  buttons("feeds", feeds, labelled, name => { feeds = without(feeds, name); runChanged(); }, "remove");
-  buttons("opened", [...memberCounts.keys()].filter(group => opened.has(group)), group => group, toggle, "close");
+  const isShown = scene => `${scene.fetches}` === `${fetches}` && `${scene.feeds}` === `${feeds}`;
+  listButtons("scenes", data.scenes.map(scene =>
+    button(`${scene.section}. ${scene.title}`, () => openScene(scene), { ariaPressed: isShown(scene) })));
+  for (const [id, names] of [["fetches", fetches], ["feeds", feeds]]) {
+    listButtons(id, names.map(name => button(`${labelled(name)} ×`, () => {
+      names.splice(names.indexOf(name), 1);
+      runChanged();
+    }, { title: "Remove" })));
+  }
   $("executed").textContent = fetches.length
     ? `${executed.size} of ${operations.size} operations run, ${operations.size - executed.size} do not` : "nothing is fetched";
   $("missing").textContent = missingPlaceholders(executed).map(name =>
@@ -236,21 +138,15 @@ function showOperation() {
     $("facts").append(element("dt", { textContent: name }), element("dd", { textContent: text }));
   }
   operation.outputs.forEach((output, i) => $("outputs").append(describeTensor(`${operation.name}:${i}`, output)));
-  if (!operation.outputs.length) $("outputs").append(fetchButton(operation.name));
-}
-
-function fetchButton(name) {
-  return element("button", { type: "button", textContent: `fetch ${name}`, disabled: fetches.includes(name),
-                             onclick: () => { fetches.push(name); runChanged(); } });
+  if (!operation.outputs.length) $("outputs").append(choice("fetch", operation.name, fetches));
 }
 
 function describeTensor(name, { dtype, shape, feedable }) {
   const box = element("div"), value = data.values[name], row = element("div", { className: "buttons" });
   const number = x => Number(x).toPrecision(4);
   box.append(element("p", { textContent: `${name}: ${dtype} ${shape ? `[${shape.map(size => size ?? "?")}]` : "of any shape"}` }));
-  if (dtype !== "resource") row.append(fetchButton(name));
-  row.append(element("button", { type: "button", textContent: feedable ? `feed ${name}` : "may not be fed",
-    disabled: !feedable || feeds.includes(name), onclick: () => { feeds.push(name); runChanged(); } }));
+  if (dtype !== "resource") row.append(choice("fetch", name, fetches));
+  row.append(feedable ? choice("feed", name, feeds) : button("cannot be fed", null, { disabled: true }));
   box.append(row);
   if (!value) return box;
   let text = `recorded: [${value.shape}]`;
@@ -263,15 +159,10 @@ function describeTensor(name, { dtype, shape, feedable }) {
 }
 
 function pictureOf({ width, height, gray }, name) {
-  const canvas = element("canvas", { width, height }), content = new ImageData(width, height);
-  Array.from(atob(gray)).forEach((character, i) => {
-    const level = character.charCodeAt(0);
-    content.data.set([level, level, level, 255], 4 * i);
-  });
-  canvas.getContext("2d").putImageData(content, 0, 0);
+  const canvas = element("canvas", { width, height });
+  paintGray(canvas, Array.from(atob(gray), character => character.charCodeAt(0)),
+            `The recorded value of ${name}, black where it is smallest`);
   canvas.style.width = `${width * Math.max(1, Math.min(4, Math.floor(360 / width)))}px`;
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `The recorded value of ${name}, black where it is smallest`);
   return canvas;
 }
 
@@ -282,9 +173,16 @@ function showSource(line) {
 }
 
 function show() {
+  const focused = document.activeElement?.dataset.id;
   drawGraph();
   showRun();
   showOperation();
+  if (focused) (document.querySelector(`[data-id="${CSS.escape(focused)}"]`) ?? $("graph")).focus({ preventScroll: true });
+}
+
+function setZoom(value) {
+  zoom = Math.min(Math.max(value, 0.25), 4);
+  drawGraph();
 }
 
 // ---- Walking through a run.
@@ -326,11 +224,15 @@ function recallScene() {
 }
 
 $("name").textContent = data.name;
+$("n-images").textContent = data.recorded.images;
+$("keep-prob").textContent = data.recorded.keep_prob;
 $("source").append(...data.source.map((text, i) => element("div", { textContent: `${String(i + 1).padStart(3)}  ${text}` })));
-buttons("scenes", data.scenes, ({ stop, title }) => `${stop}. ${title}`, openScene, "show this run");
 $("previous").addEventListener("click", () => goTo(position - 1));
 $("next").addEventListener("click", () => goTo(position + 1));
 $("play").addEventListener("click", play);
+$("smaller").addEventListener("click", () => setZoom(zoom / 1.25));
+$("larger").addEventListener("click", () => setZoom(zoom * 1.25));
+$("fit").addEventListener("click", () => setZoom(($("graph").clientWidth - 1) / $("graph").firstChild.viewBox.baseVal.width));
 $("position").addEventListener("input", () => goTo($("position").valueAsNumber));
 window.addEventListener("hashchange", recallScene);
 recallScene();

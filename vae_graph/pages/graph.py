@@ -77,11 +77,12 @@ def page(prefix: str, images: np.ndarray) -> bytes:
     values = record(built, network, images[:N_IMAGES])
     if not np.isfinite(ELBO := values[built.ELBO.name]):
         raise checkpoints.CheckpointError(f"{prefix}: expected finite errors on these images, found an ELBO of {ELBO}")
-    data = {"name": label(prefix), "operations": operations(built), "scenes": scenes(built),
-            "closed": LARGE_PARTS, "meanings": {op.name: meaning for meaning, op in meanings(built).items()},
+    data = {"name": label(prefix), "recorded": {"images": len(images[:N_IMAGES]), "keep_prob": Settings.keep_prob},
+            "operations": operations(built), "scenes": scenes(built), "closed": LARGE_PARTS,
+            "meanings": {op.name: meaning for meaning, op in meanings(built).items()},
             "source": Path(model.__file__).read_text(encoding="utf-8").splitlines(),
             "values": {name: _described(value) for name, value in values.items()}}
-    return fill("graph.html", ("graph.js",), data)
+    return fill("graph.html", ("dom.js", "operations.js", "layout.js", "graph.js"), data)
 
 
 def operations(built: Built) -> list[dict[str, Any]]:
@@ -101,22 +102,22 @@ def _line(op: tf.Operation) -> int | None:
 
 
 def scenes(built: Built) -> list[dict[str, Any]]:
-    """The scenes of the guide's stops: what is fetched and what is fed, by name."""
+    """The scenes of the guide's sections: what is fetched and what is fed, by name."""
     noise = built.graph.get_tensor_by_name("random_normal/RandomStandardNormal:0")
     fed = [built.images, built.keep_prob]
     layer = built.graph.get_tensor_by_name("encoder_hidden_1/Elu:0")
     save = built.graph.get_operation_by_name("save/control_dependency")
-    found: tuple[tuple[int, str, list, list], ...] = (
-        (1, "A placeholder must be fed", [built.ELBO], []),
-        (2, "One layer", [layer], [built.images]),
-        (3, "AUTO_REUSE: two decoders, one set of weights", [built.X_out, built.decoded], [*fed, built.any_z]),
-        (4, "One forward pass", [built.ELBO, built.z], fed),
-        (5, "z fed: the encoder is cut off", [built.X_out], [built.z, built.keep_prob]),
-        (5, "The noise fed", [built.z], [*fed, noise]),
-        (6, "A training step", [built.train_op], fed),
-        (7, "Saver: the 39 variables", [save], []))
-    return [{"stop": stop, "title": title, "fetches": [item.name for item in fetches],
-             "feeds": [item.name for item in feeds]} for stop, title, fetches, feeds in found]
+    found: tuple[tuple[str, str, list, list], ...] = (
+        ("1", "A placeholder must be fed", [built.ELBO], []),
+        ("2", "One layer", [layer], [built.images]),
+        ("3", "AUTO_REUSE: two decoders, one set of weights", [built.X_out, built.decoded], [*fed, built.any_z]),
+        ("4", "One forward pass", [built.ELBO, built.z], fed),
+        ("5a", "z fed: the encoder is cut off", [built.X_out], [built.z, built.keep_prob]),
+        ("5b", "The noise fed", [built.z], [*fed, noise]),
+        ("6", "A training step", [built.train_op], fed),
+        ("7", "Saver: the 39 variables", [save], []))
+    return [{"section": section, "title": title, "fetches": [item.name for item in fetches],
+             "feeds": [item.name for item in feeds]} for section, title, fetches, feeds in found]
 
 
 def meanings(built: Built) -> dict[str, tf.Operation]:

@@ -1,0 +1,19 @@
+"use strict";
+
+// What the scripts of both pages use: the elements of the page, and the data in it.
+
+const $ = id => document.getElementById(id);
+const data = JSON.parse($("numbers").textContent);
+
+function element(name, properties = {}) {
+  return Object.assign(document.createElement(name), properties);
+}
+
+// Gray levels from 0 to 255, row by row, as many as the canvas has pixels.
+function paintGray(canvas, levels, description) {
+  const content = new ImageData(canvas.width, canvas.height);
+  levels.forEach((level, i) => content.data.set([level, level, level, 255], 4 * i));
+  canvas.getContext("2d").putImageData(content, 0, 0);
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", description);
+}

@@ -1,0 +1,82 @@
+"use strict";
+
+// The field to draw a digit in, which the encoder then sees.
+
+const N_SAMPLES = 10;
+const EPS = Array.from({ length: N_SAMPLES * 1000 }, gaussian);      // fixed, so that samples move with mean and std
+const sketch = $("sketch");
+const WIDTH = 22;                                                    // of the pen, on a field of 280 x 280
+const stroke = element("canvas", { width: 280, height: 280 });       // what was drawn, white on nothing
+let last = null, drawn = [280, 280, 0, 0];                           // the box around it: left, top, right, bottom
+let seen = null;                                                     // by the encoder: { pixels, what }
+
+function draw(event) {
+  if (event.type === "pointermove" && !last) return;
+  const box = sketch.getBoundingClientRect(), scale = 280 / box.width;
+  const here = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+  const pen = stroke.getContext("2d");
+  Object.assign(pen, { lineWidth: WIDTH, lineCap: "round", strokeStyle: "#ffffff" });
+  pen.beginPath();
+  pen.moveTo(...(last ?? here));
+  pen.lineTo(...here);
+  pen.stroke();
+  last = here;
+  drawn = [...[0, 1].map(i => Math.max(Math.min(drawn[i], here[i] - WIDTH / 2), 0)),
+           ...[0, 1].map(i => Math.min(Math.max(drawn[i + 2], here[i] + WIDTH / 2), 280))];
+  sketch.getContext("2d").drawImage(stroke, 0, 0);
+  see(centredDigit(), "the drawing");
+}
+
+// As MNIST was made: the box around the digit scaled to 20 x 20, its centre of mass in the middle of 28 x 28.
+function centredDigit() {
+  const [left, top, right, bottom] = drawn;
+  const width = right - left, height = bottom - top, scale = 20 / Math.max(width, height);
+  const place = (dx, dy) => {
+    const small = element("canvas", { width: 28, height: 28 }), pen = small.getContext("2d", { willReadFrequently: true });
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(stroke, left, top, width, height, 14 - width * scale / 2 + dx, 14 - height * scale / 2 + dy,
+                  width * scale, height * scale);
+    const { data: pixels } = pen.getImageData(0, 0, 28, 28);
+    return Float32Array.from({ length: 784 }, (_, i) => pixels[4 * i + 3] / 255);
+  };
+  const pixels = place(0, 0), mass = pixels.reduce((sum, value) => sum + value, 0);
+  const middle = [i => i % 28, i => Math.floor(i / 28)].map(
+    coordinate => pixels.reduce((sum, value, i) => sum + value * (coordinate(i) + 0.5), 0) / mass);
+  return place(14 - middle[0], 14 - middle[1]);
+}
+
+function see(pixels, what) {                 // and go to the mean
+  seen = { pixels, what };
+  paint($("seen"), pixels, `The encoder's input: ${what}`);
+  showEncoded().forEach((mean, i) => { models[i].z = Float64Array.from(mean); });
+  if (models.length) point = toMap(models[0], models[0].z);
+  showSliders();
+  requestFrame();
+}
+
+function showEncoded() {                     // the reconstructions, the samples, the numbers; returns the means
+  const codes = seen ? models.map(model => encode(model, seen.pixels)) : [], lines = [];
+  codes.forEach(({ mean, std }, i) => {
+    const model = models[i], two = values => Array.from(values, value => value.toFixed(2)).join(", ");
+    paint(model.reconstruction, decode(model, mean), `Reconstruction of ${seen.what}`);
+    lines.push(`${models.length > 1 ? `${letter(model)}: ` : ""}mean ${two(mean)}; std ${two(std)}`);
+  });
+  samples = codes.slice(0, 1).flatMap(({ mean, std }) => Array.from({ length: N_SAMPLES }, (_, sample) =>
+    toMap(models[0], mean.map((value, j) => value + std[j] * EPS[(sample * 97 + j) % EPS.length]))));
+  $("encoded").textContent = lines.join("\n");
+  return codes.map(({ mean }) => mean);
+}
+
+function clearSketch() {
+  for (const canvas of [stroke, sketch, $("seen")]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  models.forEach(({ reconstruction }) => reconstruction.getContext("2d").clearRect(0, 0, 28, 28));
+  $("number").value = "";
+  drawn = [280, 280, 0, 0];
+  seen = null;
+  showEncoded();
+  requestFrame();
+}
+
+function gaussian() {
+  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+}
