@@ -85,7 +85,9 @@ def test_the_page_shows_the_recorded_values(page, values):
     assert shown.keys() == values.keys()
     for name, value in values.items():
         assert shown[name]["shape"] == list(value.shape)
-        if value.size:
+        if value.dtype == object:
+            assert shown[name]["texts"] == [text.decode() for text in value.ravel()]
+        elif value.size:
             np.testing.assert_allclose([shown[name][key] for key in ("min", "mean", "max")],
                                        [value.min(), value.astype(float).mean(), value.max()], rtol=1e-6, atol=1e-12)
         assert ("picture" in shown[name]) == (value.ndim == 2 and value.size > 8)
@@ -134,6 +136,13 @@ def test_the_operations_that_are_lit_are_those_that_a_session_executes(opened, b
             assert found == outcome, (fetches, feeds)
             assert not {"input_data", "dropout_rate", "any_z"} & {*found} or feeds
     assert 0 < missed < n_runs / 2
+
+
+def test_the_savers_scene_shows_the_names_in_a_checkpoint(opened):
+    opened.execute_script("openScene(data.scenes[7])")
+    assert opened.find_element("id", "selected").text == "save/SaveV2/tensor_names"
+    shown = opened.find_element("id", "outputs").text.split("recorded: [39]: ")[1]
+    assert shown.split(", ") == [name for name, _ in tf.train.list_variables(PREFIX)]
 
 
 def test_a_possible_order_respects_every_input(opened):

@@ -104,6 +104,7 @@ function runChanged() {
 }
 
 function showRun() {
+  const isBlocked = missingPlaceholders(executed).length > 0 || !order.length;
   const isShown = scene => `${scene.fetches}` === `${fetches}` && `${scene.feeds}` === `${feeds}`;
   listButtons("scenes", data.scenes.map(scene =>
     button(`${scene.section}. ${scene.title}`, () => openScene(scene), { ariaPressed: isShown(scene) })));
@@ -112,14 +113,14 @@ function showRun() {
       names.splice(names.indexOf(name), 1);
       runChanged();
     }, { title: "Remove" })));
+    if (!names.length) $(id).append(element("li", { textContent: "none" }));
   }
   $("executed").textContent = fetches.length
-    ? `${executed.size} of ${operations.size} operations run, ${operations.size - executed.size} do not` : "nothing is fetched";
+    ? `${executed.size} of ${operations.size} operations ${isBlocked ? "would run" : "run"}` : "nothing is fetched";
   $("missing").textContent = missingPlaceholders(executed).map(name =>
     `You must feed a value for placeholder tensor '${name}' with dtype ${operations.get(name).outputs[0].dtype}`).join("\n");
   $("position").max = order.length;
   $("position").value = position;
-  const isBlocked = missingPlaceholders(executed).length > 0 || !order.length;
   for (const id of ["previous", "next", "play", "position"]) $(id).disabled = isBlocked;
 }
 
@@ -152,6 +153,7 @@ function describeTensor(name, { dtype, shape, feedable }) {
   let text = `recorded: [${value.shape}]`;
   if (value.min !== undefined) text += `, minimum ${number(value.min)}, mean ${number(value.mean)}, maximum ${number(value.max)}`;
   if (value.not_finite) text += `, of which ${value.not_finite} are not finite`;
+  if (value.texts) text += `: ${value.texts.join(", ")}`;
   if (value.numbers) text += `: ${value.numbers.map(number).join(", ")}`;
   box.append(element("output", { textContent: text }));
   if (value.picture) box.append(pictureOf(value.picture, name));
@@ -211,7 +213,7 @@ function play() {
 }
 
 function openScene(scene) {
-  [fetches, feeds, selected] = [[...scene.fetches], [...scene.feeds], null];
+  [fetches, feeds, selected] = [[...scene.fetches], [...scene.feeds], scene.selected];
   executed = pruned(fetches, feeds);
   opened = new Set([...executed].map(name => operations.get(name).part).filter(part => !data.closed.includes(part)));
   runChanged();

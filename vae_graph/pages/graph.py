@@ -102,11 +102,12 @@ def _line(op: tf.Operation) -> int | None:
 
 
 def scenes(built: Built) -> list[dict[str, Any]]:
-    """The scenes of the guide's sections: what is fetched and what is fed, by name."""
+    """The scenes of the guide's sections: what is fetched, what is fed, and the selected operation, by name."""
     noise = built.graph.get_tensor_by_name("random_normal/RandomStandardNormal:0")
     fed = [built.images, built.keep_prob]
     layer = built.graph.get_tensor_by_name("encoder_hidden_1/Elu:0")
-    save = built.graph.get_operation_by_name("save/control_dependency")
+    save, names = (built.graph.get_operation_by_name(f"save/{name}")
+                   for name in ("control_dependency", "SaveV2/tensor_names"))
     found: tuple[tuple[str, str, list, list], ...] = (
         ("1", "A placeholder must be fed", [built.ELBO], []),
         ("2", "One layer", [layer], [built.images]),
@@ -117,7 +118,8 @@ def scenes(built: Built) -> list[dict[str, Any]]:
         ("6", "A training step", [built.train_op], fed),
         ("7", "Saver: the 39 variables", [save], []))
     return [{"section": section, "title": title, "fetches": [item.name for item in fetches],
-             "feeds": [item.name for item in feeds]} for section, title, fetches, feeds in found]
+             "feeds": [item.name for item in feeds], "selected": names.name if fetches == [save] else None}
+            for section, title, fetches, feeds in found]
 
 
 def meanings(built: Built) -> dict[str, tf.Operation]:
@@ -135,7 +137,7 @@ def session_config() -> tf.ConfigProto:
 
 
 def record(built: Built, network: Mapping[str, np.ndarray], images: np.ndarray) -> dict[str, np.ndarray]:
-    """The value of every tensor of a training step and of the second decoder, by the tensor's name.
+    """The value of every tensor of a training step, of the second decoder, and of every constant text, by its name.
 
     The network's variables have the values of a checkpoint, the others their initial ones. What reads variables is run
     before they are updated: in one run the order would be any. The operations of the Saver and of the initializers are
@@ -153,7 +155,9 @@ def record(built: Built, network: Mapping[str, np.ndarray], images: np.ndarray) 
         after = [tensor for tensor in tensors if tensor.op in updated]
         feeds = {built.images: images, built.keep_prob: Settings.keep_prob, built.any_z: np.zeros((len(images), n_z))}
         values = [*session.run(before, feeds), *session.run(after, feeds)]
-    return {tensor.name: value for tensor, value in zip(before + after, values, strict=True)}
+    constants = {op.outputs[0].name: tf.make_ndarray(op.get_attr("value")) for op in built.graph.get_operations()
+                 if op.type == "Const" and op.outputs[0].dtype == tf.string}
+    return constants | {tensor.name: value for tensor, value in zip(before + after, values, strict=True)}
 
 
 def _after_updates(built: Built) -> set[tf.Operation]:
@@ -178,6 +182,8 @@ def _described(value: np.ndarray) -> dict[str, Any]:
     What is not finite, as an intermediate result may be, is only counted.
     """
     description: dict[str, Any] = {"shape": list(value.shape)}
+    if value.dtype == object:
+        return description | {"texts": [text.decode() for text in value.ravel()]}
     numbers = value.astype(np.float64)
     if n_not_finite := int((~np.isfinite(numbers)).sum()):
         return description | {"not_finite": n_not_finite}
