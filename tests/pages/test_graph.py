@@ -256,6 +256,15 @@ def test_a_run_is_walked_through(opened):
         opened.find_element("id", "next").click()
         names.append(opened.find_element("id", "selected").text)
     assert names == opened.execute_script("return order.slice(0, 3)")
+    opened.execute_script("window.scrollTo(0, 0); goTo(order.length)")
+    box, room = opened.execute_script("""
+        return [$("graph").querySelector(".selected"), $("graph")].map(shown => {
+          const { left, top, right, bottom } = shown.getBoundingClientRect();
+          return [left, top, -right, -bottom];
+        })""")
+    assert np.all(np.subtract(box, room) >= 0)
+    assert opened.execute_script("return window.scrollY") == 0
+    opened.execute_script("goTo(3)")
     opened.find_element("id", "play").click()
     wait(opened, "position >= 5")
     opened.find_element("id", "play").click()

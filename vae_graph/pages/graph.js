@@ -195,8 +195,14 @@ function goTo(step) {
   const current = operations.get(order[position - 1]);
   if (current) opened.add(current.part);
   show();
-  const box = $("graph").querySelector(".selected");
-  box?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  scrollToSelected();
+}
+
+function scrollToSelected() {                // within the picture: the page, and the buttons on it, stay where they are
+  const box = $("graph").querySelector(".selected")?.getBoundingClientRect(), room = $("graph").getBoundingClientRect();
+  if (!box || (box.top >= room.top && box.bottom <= room.bottom && box.left >= room.left && box.right <= room.right)) return;
+  $("graph").scrollBy(box.left + box.width / 2 - room.left - room.width / 2,
+                      box.top + box.height / 2 - room.top - room.height / 2);
 }
 
 function stop() {
