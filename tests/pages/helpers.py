@@ -37,6 +37,12 @@ def decoded(browser, points=POINTS, model=0):
         "return arguments[0].map(z => Array.from(decode(models[arguments[1]], z)))", points, model))
 
 
+def gray(browser, canvas):
+    """The gray levels, 0 to 255, of a canvas of 28 x 28 pixels that a JavaScript expression gives."""
+    data = browser.execute_script(f"return Array.from({canvas}.getContext('2d').getImageData(0, 0, 28, 28).data)")
+    return np.reshape(data, (784, 4))[:, 0]
+
+
 def readout(browser):
     return wait(browser, "waiting ? null : $('readout').textContent")
 

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 
 from tests.numpy_network import PREFIX, encode, weights_of
-from tests.pages.helpers import COMMITTED, decoded, network, readout, wait
+from tests.pages.helpers import COMMITTED, decoded, gray, network, readout, wait
 from vae_graph import pictures
 
 
 def test_the_decoded_digit_is_drawn_and_described(explorer_page):
     z = explorer_page.execute_script("moveTo(centre[0] + 0.03, centre[1] - 0.07); return point")
     assert readout(explorer_page).startswith(f"z = ({z[0]:.2f}, {z[1]:.2f})\n")
-    drawn = explorer_page.execute_script(
-        "return Array.from(models[0].digit.getContext('2d').getImageData(0, 0, 28, 28).data)")
-    np.testing.assert_allclose(np.array(drawn).reshape(-1, 4)[:, 0], 255 * decoded(explorer_page, [z])[0], atol=1)
+    np.testing.assert_allclose(gray(explorer_page, "models[0].digit"), 255 * decoded(explorer_page, [z])[0], atol=1)
     label = explorer_page.execute_script("return models[0].digit.getAttribute('aria-label')")
     assert label == f"Digit decoded from z = ({z[0]:.2f}, {z[1]:.2f})"
 
@@ -35,9 +33,7 @@ def test_a_pointer_on_a_dot_names_and_draws_its_image(explorer_page, digits):
     # Many dots may lie closer together than a pixel is wide.
     reach = explorer_page.execute_script("return reach")
     assert np.abs(z[named] - z[number]).max() < 4 * reach / side
-    drawn = explorer_page.execute_script(
-        "return Array.from($('nearest').getContext('2d').getImageData(0, 0, 28, 28).data)")
-    np.testing.assert_allclose(np.array(drawn).reshape(-1, 4)[:, 0], digits.test.pixels[named], atol=1)
+    np.testing.assert_allclose(gray(explorer_page, "$('nearest')"), digits.test.pixels[named], atol=1)
 
 
 def test_arrow_keys_move_the_point(explorer_page):
@@ -62,10 +58,8 @@ def test_two_pins_show_the_walk_between_them_and_a_link_shows_the_same_place(ope
     ActionChains(browser).move_to_element_with_offset(canvas, 60, -70).perform()      # loses no pin
     pins = browser.execute_script("return pins")
     assert len(pins) == 2
-    walk = browser.execute_script("""return Array.from($('walk').children, canvas =>
-        Array.from(canvas.getContext('2d').getImageData(0, 0, 28, 28).data))""")
-    assert len(walk) == 10
-    np.testing.assert_allclose(np.reshape(walk, (10, 784, 4))[..., 0],
+    assert browser.execute_script("return $('walk').children.length") == 10
+    np.testing.assert_allclose([gray(browser, f"$('walk').children[{i}]") for i in range(10)],
                                255 * decoded(browser, np.linspace(*pins, 10).tolist()), atol=1)
     fragment = browser.execute_script("return location.hash")
     browser = open_explorer(PREFIX, fragment=fragment)

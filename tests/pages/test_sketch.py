@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from tests.numpy_network import encode, weights_of
-from tests.pages.helpers import COMMITTED, text, wait
+from tests.pages.helpers import COMMITTED, gray, text, wait
 
 
 def draw_seven(browser):
@@ -19,8 +19,7 @@ def draw_seven(browser):
 
 
 def seen(browser):
-    data = browser.execute_script("return Array.from($('seen').getContext('2d').getImageData(0, 0, 28, 28).data)")
-    return np.reshape(data, (28, 28, 4))[..., 0]
+    return gray(browser, "$('seen')").reshape(28, 28)
 
 
 def test_a_drawing_is_scaled_and_centred_as_in_mnist(explorer_page):

@@ -73,12 +73,12 @@ function listButtons(id, items) {
 }
 
 // A button that fetches or feeds a tensor, or no longer does.
-function choice(verb, name, chosen) {
-  const isChosen = chosen.includes(name);
-  return button(`${verb} ${name}`, () => {
-    isChosen ? chosen.splice(chosen.indexOf(name), 1) : chosen.push(name);
-    runChanged();
-  }, { ariaPressed: isChosen });
+const choice = (verb, name, chosen) =>
+  button(`${verb} ${name}`, () => flip(chosen, name), { ariaPressed: chosen.includes(name) });
+
+function flip(chosen, name) {                // chosen: fetches or feeds
+  chosen.includes(name) ? chosen.splice(chosen.indexOf(name), 1) : chosen.push(name);
+  runChanged();
 }
 
 function toggle(group) {
@@ -109,10 +109,7 @@ function showRun() {
   listButtons("scenes", data.scenes.map(scene =>
     button(`${scene.section}. ${scene.title}`, () => openScene(scene), { ariaPressed: isShown(scene) })));
   for (const [id, names] of [["fetches", fetches], ["feeds", feeds]]) {
-    listButtons(id, names.map(name => button(`${labelled(name)} ×`, () => {
-      names.splice(names.indexOf(name), 1);
-      runChanged();
-    }, { title: "Remove" })));
+    listButtons(id, names.map(name => button(`${labelled(name)} ×`, () => flip(names, name), { title: "Remove" })));
     if (!names.length) $(id).append(element("li", { textContent: "none" }));
   }
   $("executed").textContent = fetches.length
@@ -220,8 +217,7 @@ function play() {
 
 function openScene(scene) {
   [fetches, feeds, selected] = [[...scene.fetches], [...scene.feeds], scene.selected];
-  executed = pruned(fetches, feeds);
-  opened = new Set([...executed].map(name => operations.get(name).part).filter(part => !data.closed.includes(part)));
+  opened = new Set([...pruned(fetches, feeds)].map(name => operations.get(name).part).filter(part => !data.closed.includes(part)));
   runChanged();
   history.replaceState(null, "", `#scene-${data.scenes.indexOf(scene) + 1}`);
 }

@@ -108,18 +108,18 @@ def scenes(built: Built) -> list[dict[str, Any]]:
     layer = built.graph.get_tensor_by_name("encoder_hidden_1/Elu:0")
     save, names = (built.graph.get_operation_by_name(f"save/{name}")
                    for name in ("control_dependency", "SaveV2/tensor_names"))
-    found: tuple[tuple[str, str, list, list], ...] = (
-        ("1", "A placeholder must be fed", [built.ELBO], []),
-        ("2", "One layer", [layer], [built.images]),
-        ("3", "AUTO_REUSE: two decoders, one set of weights", [built.X_out, built.decoded], [*fed, built.any_z]),
-        ("4", "One forward pass", [built.ELBO, built.z], fed),
-        ("5a", "z fed: the encoder is cut off", [built.X_out], [built.z, built.keep_prob]),
-        ("5b", "The noise fed", [built.z], [*fed, noise]),
-        ("6", "A training step", [built.train_op], fed),
-        ("7", "Saver: the 39 variables", [save], []))
+    found: tuple[tuple[str, str, list, list, tf.Operation | None], ...] = (
+        ("1", "A placeholder must be fed", [built.ELBO], [], None),
+        ("2", "One layer", [layer], [built.images], None),
+        ("3", "AUTO_REUSE: two decoders, one set of weights", [built.X_out, built.decoded], [*fed, built.any_z], None),
+        ("4", "One forward pass", [built.ELBO, built.z], fed, None),
+        ("5a", "z fed: the encoder is cut off", [built.X_out], [built.z, built.keep_prob], None),
+        ("5b", "The noise fed", [built.z], [*fed, noise], None),
+        ("6", "A training step", [built.train_op], fed, None),
+        ("7", "Saver: the 39 variables", [save], [], names))
     return [{"section": section, "title": title, "fetches": [item.name for item in fetches],
-             "feeds": [item.name for item in feeds], "selected": names.name if fetches == [save] else None}
-            for section, title, fetches, feeds in found]
+             "feeds": [item.name for item in feeds], "selected": selected and selected.name}
+            for section, title, fetches, feeds, selected in found]
 
 
 def meanings(built: Built) -> dict[str, tf.Operation]:
