@@ -51,6 +51,12 @@ def test_every_operation_is_there_with_its_inputs(page, built):
         "input", "encoder", "sampling", "decoder", "loss", "optimizer", "decoder again", "saver"}
 
 
+def test_the_operations_are_described_alike_each_time(page):
+    """Two graphs: the order in which an operation lists its control inputs differs."""
+    again = graph.operations(graph.build(checkpoints.LayerSizes(784, 16, 2, 12)))
+    assert again == numbers_of(page)["operations"]
+
+
 @pytest.mark.parametrize(("name", "code"), [
     ("encoder_hidden_1/Elu", 'h1 = tf.nn.elu(affine(X, "w1", "b1", n_hidden))'),
     ("encoder_z/Softplus", "std = tf.nn.softplus(h3[:, n_z:]) + 1e-6"),

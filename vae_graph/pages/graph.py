@@ -89,7 +89,8 @@ def operations(built: Built) -> list[dict[str, Any]]:
     """Every operation, in the order of creation: what it reads, what it gives, which line of `model.py` made it."""
     return [{
         "name": op.name, "type": op.type, "part": built.parts[op.name], "line": _line(op),
-        "inputs": [tensor.name for tensor in op.inputs], "control": [other.name for other in op.control_inputs],
+        "inputs": [tensor.name for tensor in op.inputs],
+        "control": sorted(other.name for other in op.control_inputs),    # TensorFlow's order changes from run to run
         "outputs": [{"dtype": tensor.dtype.base_dtype.name, "shape": tensor.shape.as_list() if tensor.shape else None,
                      "feedable": built.graph.is_feedable(tensor)} for tensor in op.outputs],
     } for op in built.graph.get_operations()]
