@@ -2,11 +2,9 @@
 
 
 import pytest
-import tensorflow.compat.v1 as tf
 
 from tests.helpers import save_training_graph
 from vae_graph import checkpoints
-from vae_graph.checkpoints import writing
 
 
 def test_ours_has_the_variables_of_tensorflow_1_4(folder):
@@ -28,14 +26,3 @@ def test_saving_to_an_unwritable_folder_is_one_line(tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match=r"parameter0.ckpt: expected to write a checkpoint") as error:
         save_training_graph(tmp_path / "file", 0)
     assert "\n" not in str(error.value)
-
-
-def test_an_unreachable_host_of_the_variables_is_not_a_checkpoint_error(tmp_path):
-    """A replica reconnects in that case."""
-    class Lost:
-        def save(self, *args, **flags):
-            raise tf.errors.UnavailableError(None, None, "gone")
-
-    with pytest.raises(tf.errors.UnavailableError):
-        writing.save(None, Lost(), tmp_path, 3)
-    assert not [*tmp_path.iterdir()]

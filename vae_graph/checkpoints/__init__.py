@@ -1,9 +1,9 @@
 """Checkpoints in the original's format: what is in them, and how they are read, validated and written.
 
 `format` has the names and shapes; `finding` finds checkpoints; `reading` reads and validates them, whose files
-`variables`, `table`, `protobuf` and `crc32c` parse; `writing` and `files` write atomically; `safe_names` gives
-TensorFlow names that it does not take for patterns. TensorFlow is needed only to write and to restore.
-`inspection`, `comparison` and `export` are what the commands of the same names do.
+`variables`, `table`, `protobuf` and `crc32c` parse; `inspection` lists what is in one; `writing` writes atomically;
+`safe_names` gives TensorFlow names that it does not take for patterns. TensorFlow is needed only to write and to
+restore.
 """
 
 from vae_graph.checkpoints.finding import Found, find, latest_valid
@@ -19,7 +19,6 @@ from vae_graph.checkpoints.format import (
 )
 from vae_graph.checkpoints.reading import (
     check_finite,
-    first_line,
     layer_sizes,
     read_network,
     read_variables,
@@ -27,5 +26,5 @@ from vae_graph.checkpoints.reading import (
 )
 
 __all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "Found", "LayerSizes", "check_finite", "files_of",
-           "find", "first_line", "latest_valid", "layer_sizes", "model_shapes", "read_network", "read_variables",
+           "find", "latest_valid", "layer_sizes", "model_shapes", "read_network", "read_variables",
            "restore", "training_shapes"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from typing import TYPE_CHECKING
@@ -20,13 +19,12 @@ from vae_graph.checkpoints.format import (
 )
 from vae_graph.checkpoints.safe_names import safe_prefix
 from vae_graph.checkpoints.variables import read_v1, read_v2
+from vae_graph.errors import first_line
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 MAX_HINT_SIZE, MAX_HINTS = 200, 1_000        # of the names that are compared with a missing one
-# The beginning of a session's error message: the operation that failed and where it was built.
-SESSION_ERROR = re.compile(r"^Graph execution error:\s+(Detected at node .*?\nNode: [^\n]*\n)?", re.DOTALL)
 
 
 def read_variables(prefix: str) -> dict[str, np.ndarray]:
@@ -106,12 +104,6 @@ def check_finite(prefix: str, variables: dict[str, np.ndarray], names: Iterable[
     for name in names:
         if not np.isfinite(variables[name]).all():
             raise CheckpointError(f"{prefix}: expected finite numbers, found NaN or infinity in {name}")
-
-
-def first_line(error: Exception) -> str:
-    """An error's message, without the graph operations that TensorFlow's messages begin and end with."""
-    text = SESSION_ERROR.sub("", str(getattr(error, "message", error)))
-    return text.partition("\n")[0]
 
 
 def _check_names(prefix: str, variables: Iterable[str], expected: Iterable[str]) -> None:

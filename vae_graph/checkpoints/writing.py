@@ -4,13 +4,11 @@ from pathlib import Path
 
 import tensorflow.compat.v1 as tf
 
-from vae_graph.checkpoints import files
+from vae_graph import files
 from vae_graph.checkpoints.format import FILE_NAME, CheckpointError, files_of
-from vae_graph.checkpoints.reading import check_finite, first_line, iter_variables
+from vae_graph.checkpoints.reading import check_finite, iter_variables
 from vae_graph.checkpoints.safe_names import safe_dir
-
-# The variables may be on another host. That it cannot be reached is no fault of the file.
-UNREACHABLE_HOST_ERRORS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+from vae_graph.errors import first_line
 
 
 def check_folder(folder: Path) -> None:
@@ -39,7 +37,6 @@ def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -
 
     Raises:
         CheckpointError: it cannot be written, or has NaN or infinity in it.
-        tf.errors.UnavailableError, AbortedError, CancelledError: the host of the variables is unreachable.
     """
     prefix = str(folder / FILE_NAME.format(epoch=epoch))
     try:
@@ -52,7 +49,7 @@ def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -
                 check_finite(prefix, {name: value}, [name])
             for part in files_of(written):
                 files.commit(part, folder / part.name)
-    except (CheckpointError, *UNREACHABLE_HOST_ERRORS):
+    except CheckpointError:
         raise
     except (tf.errors.OpError, ValueError, OSError) as error:
         raise CheckpointError(f"{prefix}: expected to write a checkpoint, found: {first_line(error)}") from None

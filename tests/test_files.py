@@ -9,7 +9,7 @@ import pytest
 
 import run_mnist
 from tests.helpers import SMALL, one_line_error, posix_only, train
-from vae_graph.checkpoints import files
+from vae_graph import files
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vae_graph.errors import UserError
 STAGING = ".saving-"     # prefix of the names of incomplete files and folders
 STAGING_NAME = re.compile(rf"{re.escape(STAGING)}(\d+-\d+|[a-z0-9_]{{8}})")        # of files and of folders
 LOCK_FILE = ".lock"
+SHARING_VIOLATIONS = (5, 32)      # Windows' ERROR_ACCESS_DENIED and ERROR_SHARING_VIOLATION
 
 
 class FolderInUse(UserError):
@@ -45,8 +47,21 @@ def commit(path: Path, target: Path) -> None:
     """Fsync a file, then rename it: after a power loss the name must not be there without the content."""
     with open(path, "r+b") as file:
         os.fsync(file.fileno())
-    os.replace(path, target)
+    _replace(path, target)
     sync_dir(target.parent)
+
+
+def _replace(path: Path, target: Path) -> None:
+    """`os.replace`, tried for a second while another program has the target open, which only Windows refuses."""
+    for _ in range(10):
+        try:
+            os.replace(path, target)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in SHARING_VIOLATIONS:
+                raise
+            time.sleep(0.1)
+    os.replace(path, target)
 
 
 @contextlib.contextmanager

@@ -15,8 +15,7 @@ import safetensors.numpy
 import tensorflow.compat.v1 as tf
 
 from tests.helpers import ORACLE_DIR, ROOT, write_checkpoint
-from vae_graph import checkpoints, evaluation
-from vae_graph.checkpoints import export
+from vae_graph import checkpoints, evaluation, export
 
 PREFIX = str(ORACLE_DIR / "parameter20.ckpt")
 FULL_SIZE = str(ROOT / "figures" / "weights" / "ours" / "parameter199.ckpt")

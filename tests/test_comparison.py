@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import ORACLE_DIR, write_checkpoint
-from vae_graph import checkpoints, evaluation, training
-from vae_graph.checkpoints import comparison
+from vae_graph import checkpoints, comparison, evaluation, training
 from vae_graph.settings import Settings
 
 BEFORE, AFTER = (str(ORACLE_DIR / f"parameter{step}.ckpt") for step in (0, 20))

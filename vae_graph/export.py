@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from vae_graph import checkpoints
-from vae_graph.checkpoints import files
+from vae_graph import checkpoints, files
 from vae_graph.checkpoints.safe_names import safe_dir
-from vae_graph.errors import UserError
+from vae_graph.errors import UserError, first_line
 from vae_graph.model import Bernoulli_decoder, gaussian_encoder
 
 NAMES = {*checkpoints.model_shapes(checkpoints.LayerSizes(1, 1, 1, 1))}      # of the twelve variables
@@ -64,12 +63,12 @@ def onnx(prefix: str, folder: Path) -> None:
         CheckpointError, ExportError: see `saved_model`; or the package onnx is not installed.
     """
     _import_extra("onnx", "--onnx")
-    from vae_graph.checkpoints import onnx_graphs
+    from vae_graph import _onnx_graphs
 
     sizes, network = checkpoints.read_network(prefix)
     with _new_folder(folder) as staged:
         staged.mkdir()
-        for name, content in onnx_graphs.graphs(sizes, network).items():
+        for name, content in _onnx_graphs.graphs(sizes, network).items():
             (staged / f"{name}.onnx").write_bytes(content)
 
 
@@ -130,8 +129,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
                 folder.rmdir()           # Windows cannot rename to an existing name
             (staging / "export").rename(folder)
     except (OSError, tf.errors.OpError) as error:
-        raise ExportError(f"{folder}: expected a writable folder, found: {checkpoints.first_line(error)}"
-                          ) from None
+        raise ExportError(f"{folder}: expected a writable folder, found: {first_line(error)}") from None
 
 
 def _write_arrays(prefix: str, path: Path, content: Callable[[dict[str, Any]], bytes],

@@ -11,7 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from vae_graph import data, download
+from vae_graph import data
+from vae_graph.data import datasets, download
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -38,10 +39,10 @@ def small_mnist(idx_folder, monkeypatch):
     """`idx_folder`, whose digests replace MNIST's, so that its files are valid downloads."""
     names = ("TRAIN_IMAGES", "TRAIN_LABELS", "TEST_IMAGES", "TEST_LABELS")
     for name in names:
-        file = getattr(data, name)
+        file = getattr(datasets, name)
         _, digest = data.read_idx(idx_folder / file.name, file.item_shape)
-        monkeypatch.setattr(data, name, dataclasses.replace(file, sha256=digest))
-    monkeypatch.setattr(data, "FILES", tuple(getattr(data, name) for name in names))
+        monkeypatch.setattr(datasets, name, dataclasses.replace(file, sha256=digest))
+    monkeypatch.setattr(datasets, "FILES", tuple(getattr(datasets, name) for name in names))
     return idx_folder
 
 
@@ -62,7 +63,7 @@ class TestDownload:
         folder = tmp_path / "data"
         with mirror(small_mnist) as good:
             data.mnist(folder, mirrors=[good])
-            (folder / data.TEST_LABELS.name).unlink()
+            (folder / datasets.TEST_LABELS.name).unlink()
             before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
             data.mnist(folder, mirrors=[good])
         assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -78,7 +79,8 @@ class TestDownload:
         assert len(list(folder.iterdir())) == 4
 
     def test_another_data_set_from_a_mirror_is_refused(self, small_mnist, tmp_path, monkeypatch):
-        monkeypatch.setattr(data, "FILES", tuple(dataclasses.replace(file, sha256="0" * 64) for file in data.FILES))
+        others = [dataclasses.replace(file, sha256="0" * 64) for file in datasets.FILES]
+        monkeypatch.setattr(datasets, "FILES", tuple(others))
         with mirror(small_mnist) as wrong, pytest.raises(data.MnistUnavailable, match="which is not MNIST's"):
             data.mnist(tmp_path / "data", mirrors=[wrong])
         assert list((tmp_path / "data").iterdir()) == []

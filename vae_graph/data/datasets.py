@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_graph.download import DownloadError, download
+from vae_graph.data.download import DownloadError, download
 from vae_graph.errors import UserError
 
 N_CLASSES = 10
@@ -147,7 +147,7 @@ def other(folder: Path) -> DataSet:
 
 def rendered_digits(seed: int = 0, n_train: int = 12_000, n_test: int = 2_000) -> DataSet:
     """The offline substitute for MNIST, drawn from fonts: see `rendered`. The same seed gives the same bytes."""
-    from vae_graph import rendered  # matplotlib and Pillow are needed for nothing else here
+    from vae_graph.data import rendered  # matplotlib and Pillow are needed for nothing else here
 
     images, labels = rendered.draw_digits(n_train + n_test, seed)
     parts = {TRAIN_IMAGES: images[:n_train], TRAIN_LABELS: labels[:n_train],

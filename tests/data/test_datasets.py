@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import assert_one_line, damaged, many, posix_only, write_idx
-from vae_graph import data, rendered
+from vae_graph import data
+from vae_graph.data import datasets, rendered
 
 
 class TestReadIdx:
@@ -36,8 +37,8 @@ class TestReadIdx:
                      id="more items than announced"),
         pytest.param(gzip.compress(b"\0\0\x08\3\0\0\0\2\7\7"), "magic number 0x00000801, found 0x00000803",
                      id="images for labels"),
-        pytest.param(gzip.compress(b"\0\0\x08\1\0\0\0\0"), f"1 to {data.MAX_ITEMS} items, found .* 0", id="no items"),
-        pytest.param(gzip.compress(b"\0\0\x08\1\xff\xff\xff\xff"), f"1 to {data.MAX_ITEMS} items, found .* 4294967295",
+        pytest.param(gzip.compress(b"\0\0\x08\1\0\0\0\0"), "1 to 250000 items, found .* 0", id="no items"),
+        pytest.param(gzip.compress(b"\0\0\x08\1\xff\xff\xff\xff"), "1 to 250000 items, found .* 4294967295",
                      id="too many items"),
     ])
     def test_refuses(self, tmp_path, content, expected):
@@ -71,20 +72,20 @@ class TestOther:
         data_set = data.other(idx_folder)
         assert data_set.name == "small digits"
         assert (len(data_set.train.digits), len(data_set.validation.digits), len(data_set.test.digits)) == (220, 20, 60)
-        images, _ = data.read_idx(idx_folder / data.TRAIN_IMAGES.name, (28, 28))
-        labels, _ = data.read_idx(idx_folder / data.TRAIN_LABELS.name, ())
+        images, _ = data.read_idx(idx_folder / datasets.TRAIN_IMAGES.name, (28, 28))
+        labels, _ = data.read_idx(idx_folder / datasets.TRAIN_LABELS.name, ())
         assert data_set.train.images.dtype == data_set.train.labels.dtype == np.float32
         np.testing.assert_array_equal(data_set.validation.images, images[:20].astype(np.float32) / np.float32(255))
         np.testing.assert_array_equal(data_set.train.images, images[20:].astype(np.float32) / np.float32(255))
         np.testing.assert_array_equal(data_set.train.labels, np.eye(10)[labels[20:]])
 
     def test_refuses_a_label_beyond_nine(self, idx_folder):
-        write_idx(idx_folder / data.TEST_LABELS.name, np.full(60, 10, np.uint8))
+        write_idx(idx_folder / datasets.TEST_LABELS.name, np.full(60, 10, np.uint8))
         with pytest.raises(data.DataError, match=r"t10k-labels.* expected labels from 0 to 9, found 10"):
             data.other(idx_folder)
 
     def test_refuses_more_labels_than_images(self, idx_folder):
-        write_idx(idx_folder / data.TRAIN_LABELS.name, np.zeros(241, np.uint8))
+        write_idx(idx_folder / datasets.TRAIN_LABELS.name, np.zeros(241, np.uint8))
         with pytest.raises(data.DataError, match=r"train-labels.* expected 240 labels, .*, found 241"):
             data.other(idx_folder)
 
@@ -170,11 +171,11 @@ class TestIdxFiles:
     def test_a_damaged_gzip_file(self, tmp_path, content):
         self.check(tmp_path / "file", content)
 
-    @pytest.mark.parametrize("count", [data.MAX_ITEMS + 1, 2**32 - 1])
+    @pytest.mark.parametrize("count", [datasets.MAX_ITEMS + 1, 2**32 - 1])
     def test_a_header_with_too_many_items_is_refused_at_once(self, tmp_path, count):
         path = tmp_path / "file"
         path.write_bytes(gzip.compress(np.array([0x0803, count, 28, 28], ">u4").tobytes() + bytes(1000)))
-        with pytest.raises(data.DataError, match=f"expected 1 to {data.MAX_ITEMS} items, found a header .* {count}$"):
+        with pytest.raises(data.DataError, match=f"expected 1 to 250000 items, found a header .* {count}$"):
             data.read_idx(path, (28, 28))
 
     def test_a_gzip_bomb_takes_no_more_memory_than_its_header_says(self, tmp_path):

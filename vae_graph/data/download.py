@@ -35,19 +35,21 @@ def download(names: Sequence[str], folder: Path, mirrors: Sequence[str], validat
     Raises:
         DownloadError: a file cannot be downloaded; the message has the reason for each mirror.
     """
-    failures = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for mirror in mirrors:
-            try:
-                for name in names:
-                    if not (folder / name).exists():
-                        _download_file(mirror + name, folder / name, validate)
-                return
-            except ValueError as error:
-                failures.append(str(error))
     except OSError as error:
-        failures.append(f"no folder to download into: {error.strerror or error}")
+        raise DownloadError(f"no folder to download into: {error.strerror or error}") from None
+    failures = []
+    for mirror in mirrors:
+        try:
+            for name in names:
+                if not (folder / name).exists():
+                    _download_file(mirror + name, folder / name, validate)
+            return
+        except ValueError as error:
+            failures.append(str(error))
+        except OSError as error:
+            raise DownloadError(f"{folder}: no file can be written: {error.strerror or error}") from None
     raise DownloadError("; ".join(failures))
 
 
