@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import (
-    ORACLE_DIR,
-    SETTINGS,
-)
+from tests.helpers import ORACLE_DIR, SETTINGS
 from vae_graph import Variational_autoencoder
-from vae_graph.training_graph import adam, batch_gradients, inputs, mean_errors, stateless_uniform, training_graph
+from vae_graph.training_graph import adam, prototype, split_rows, stateless_uniform, training_graph
 
 
 def test_each_step_has_pixel_noise_of_its_own():
@@ -90,28 +87,56 @@ def test_uniform_numbers_have_16_random_bits():
 def test_gradients_are_those_that_an_optimizer_computes(digits, n_towers):
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(7)
-        _, dropout_rate, batch, global_step = inputs(784, 8)
-        ELBO = mean_errors(batch, dropout_rate, SETTINGS, n_towers)[-1]
-        ours, theirs = batch_gradients(ELBO), adam(SETTINGS, global_step).compute_gradients(ELBO)
+        step = prototype(784, dataclasses.replace(SETTINGS, batch_size=8), split_rows(8, n_towers))
+        ours = step.gradients
+        theirs = adam(SETTINGS, tf.Variable(0, trainable=False)).compute_gradients(step.errors[-1])
         session.run(tf.global_variables_initializer())
         found, expected = session.run([[gradient for gradient, _ in ours], [gradient for gradient, _ in theirs]],
-                                      {batch: digits.train.images[:8], dropout_rate: 0.6})
+                                      {step.batch: digits.train.images[:8], step.keep_prob: 0.6})
     assert [variable.name for _, variable in ours] == [variable.name for _, variable in theirs]
     for gradient, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(gradient, other, rtol=1e-4, atol=1e-5 * np.max(np.abs(other)))
 
 
+@pytest.mark.parametrize(("n_rows", "n_parts", "sizes"), [
+    (8, 2, [4, 4]), (8, 3, [3, 3, 2]), (2, 5, [1, 1]), (1, 2, [1])])
+def test_rows_are_split_evenly(n_rows, n_parts, sizes):
+    parts = split_rows(n_rows, n_parts)
+    assert [row for part in parts for row in part] == [*range(n_rows)]
+    assert [len(part) for part in parts] == sizes
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 9, 16])
+def test_noise_does_not_depend_on_the_number_of_towers(batch_size):
+    """Bit for bit, of every random op of the builders, dropout and pixel noise included."""
+    settings = dataclasses.replace(SETTINGS, batch_size=batch_size, add_noise=True)
+
+    def noise(n_towers):
+        """That of the whole batch: seven tensors."""
+        with tf.Graph().as_default(), tf.Session() as session:
+            graph = training_graph(784, settings, n_towers=n_towers)
+            session.run(tf.global_variables_initializer())
+            drawn = [*session.run(graph.steps[0].noise, {graph.input_data: np.zeros([batch_size, 784]),
+                                                         graph.dropout_rate: 0.6}).values()]
+        n_built = min(n_towers, batch_size)
+        return [np.concatenate(drawn[number * n_built:(number + 1) * n_built]).tobytes() for number in range(7)]
+
+    expected = noise(1)
+    assert len({*expected}) == 7
+    for n_towers in (2, 3, 5, 16):
+        assert noise(n_towers) == expected
+
+
 @pytest.mark.parametrize(("n_towers", "batch_size"), [(2, 4), (3, 8), (20, 3)])
 def test_towers_of_any_sizes_are_one_network(digits, n_towers, batch_size):
-    """With the noise fed, errors and gradients are those of a single tower."""
+    """Errors and gradients are those of a single tower."""
     settings = dataclasses.replace(SETTINGS, batch_size=batch_size, learning_rate=1.0)
     after = []
     for towers in (1, n_towers):
         with tf.Graph().as_default(), tf.Session() as session:
             graph = training_graph(784, settings, n_towers=towers)
             tf.train.Saver().restore(session, str(ORACLE_DIR / "parameter0.ckpt"))
-            feeds = {graph.input_data: digits.train.images[:batch_size], graph.dropout_rate: 1.0}
-            feeds |= {noise: np.zeros(noise.shape) for name, noise in graph.steps[0].noise.items() if "normal" in name}
+            feeds = {graph.input_data: digits.train.images[:batch_size], graph.dropout_rate: 0.6}
             errors = session.run([graph.steps[0].train_op, graph.steps[0].errors], feeds)[1]
             # Adam's first moment after one step is a tenth of the gradient.
             slots = [v for v in tf.global_variables() if v.op.name.endswith("/Adam")]

@@ -15,9 +15,9 @@ import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints, model
 from vae_graph.evaluation import check_image_size
+from vae_graph.graph_parts import graph_parts
 from vae_graph.model import Bernoulli_decoder, Variational_autoencoder
 from vae_graph.pages.template import fill, label
-from vae_graph.runs.events import parts
 from vae_graph.settings import Settings
 from vae_graph.training_graph import adam
 
@@ -51,7 +51,7 @@ def build(sizes: checkpoints.LayerSizes) -> Built:
             images, sizes.n_hidden_encoder, sizes.n_z, sizes.n_hidden_decoder, keep_prob)
         global_step = tf.Variable(0, trainable=False, use_resource=True)
         train_op = adam(Settings(), global_step).minimize(ELBO, global_step=global_step)
-        of_parts = parts(graph.as_graph_def(), ELBO.op.name)
+        of_parts = graph_parts(graph.as_graph_def(), ELBO.op.name)
         any_z = tf.placeholder(tf.float32, [None, sizes.n_z], name="any_z")
         decoded = Bernoulli_decoder(any_z, sizes.n_hidden_decoder, sizes.n_input, keep_prob=1.0)
         tf.train.Saver()
