@@ -18,12 +18,13 @@ for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
 
 
 @pytest.fixture(autouse=True)
-def quick_graphs(monkeypatch):
+def quick_graphs(request, monkeypatch):
     """Build each training graph once, for one step per run, and none for TensorBoard: this saves most of a run's time.
 
-    `test_oracle.py` and `test_training_graph.py` build the graph as the program does, `runs/test_events.py` checks
-    TensorBoard's graph, and the tests that run the program in a new process do both.
+    Not for tests with the mark `as_run`, whose claim is about training itself, and not in new processes.
     """
+    if request.node.get_closest_marker("as_run"):
+        return
     import tensorflow.compat.v1 as tf
 
     from tests.helpers import import_training_graph
@@ -48,9 +49,9 @@ def without_drawing(monkeypatch):
 @pytest.fixture
 def without_pictures(monkeypatch, without_drawing):
     """The pictures of each checkpoint are not even made: they take most of the time of a small run."""
-    import run_mnist
+    from vae_graph.cli import outputs
 
-    monkeypatch.setattr(run_mnist, "draw_results", lambda *args: None)
+    monkeypatch.setattr(outputs, "draw_results", lambda *args: {})
 
 
 @pytest.fixture(scope="session")

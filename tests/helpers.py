@@ -19,11 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import run_mnist
-from vae_graph import checkpoints, data, rendered, training
+from vae_graph import checkpoints, training
 from vae_graph.checkpoints import writing
-from vae_graph.cli.flags import COMMANDS
-from vae_graph.cluster import local
-from vae_graph.cluster.config import Task
+from vae_graph.cli import parser
+from vae_graph.data import datasets, rendered
 from vae_graph.settings import Settings
 from vae_graph.training_graph import Step, TrainingGraph, training_graph
 
@@ -35,7 +34,6 @@ SETTINGS = Settings(n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, num_epoch=4
                     seed=7, checkpoint_every=2)
 SMALL = ("--n_hidden_encoder", "16", "--n_hidden_decoder", "12", "--batch_size", "50", "--towers", "1", "--num_epoch",
          "2")
-PS, CHIEF, WORKER = Task("ps", 0), Task("worker", 0), Task("worker", 1)
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no equivalent")
 # The examples of a test share a folder, in which each writes its own files.
@@ -63,8 +61,8 @@ def import_training_graph(n_input, settings, n_steps, n_towers):
     [global_step] = (variable for variable in tf.global_variables() if variable.op.name == "Variable")
     return TrainingGraph(
         graph.get_tensor_by_name("input_data:0"), graph.get_tensor_by_name("dropout_rate:0"), global_step,
-        tuple(Step([graph.get_tensor_by_name(name) for name in errors], graph.get_operation_by_name(train_op),
-                   graph.get_tensor_by_name(step), {}) for errors, train_op, step in names))
+        tuple(Step([graph.get_tensor_by_name(name) for name in errors], graph.get_operation_by_name(train_op), {})
+              for errors, train_op in names))
 
 
 @functools.cache
@@ -72,7 +70,7 @@ def _export_training_graph(n_input, settings, n_steps, n_towers):
     with tf.Graph().as_default() as graph:
         tf.set_random_seed(settings.seed)
         steps = training_graph(n_input, settings, n_steps, n_towers).steps
-        names = [([error.name for error in step.errors], step.train_op.name, step.global_step.name) for step in steps]
+        names = [([error.name for error in step.errors], step.train_op.name) for step in steps]
         return tf.train.export_meta_graph(graph=graph), names
 
 
@@ -110,8 +108,8 @@ def write_small_idx(folder):
     folder.mkdir(exist_ok=True)
     images, labels = rendered.draw_digits(300, seed=1)
     images = images.reshape(-1, 28, 28)
-    for (images_file, labels_file), part in (((data.TRAIN_IMAGES, data.TRAIN_LABELS), slice(0, 240)),
-                                             ((data.TEST_IMAGES, data.TEST_LABELS), slice(240, 300))):
+    for (images_file, labels_file), part in (((datasets.TRAIN_IMAGES, datasets.TRAIN_LABELS), slice(0, 240)),
+                                             ((datasets.TEST_IMAGES, datasets.TEST_LABELS), slice(240, 300))):
         write_idx(folder / images_file.name, images[part])
         write_idx(folder / labels_file.name, labels[part])
     return folder
@@ -167,9 +165,14 @@ def one_line_error(capsys):
     """The message on the error stream, which must be one line."""
     captured = capsys.readouterr()
     program, _, message = captured.err.partition(": error: ")
-    assert program in ("run_mnist.py", *(f"run_mnist.py {name}" for name in COMMANDS))
+    assert program in ("run_mnist.py", *(f"run_mnist.py {name}" for name in run_mnist.COMMANDS))
     assert captured.err.count("\n") == 1
     return message.rstrip("\n")
+
+
+def parse_flags(argv):
+    """The program's flags."""
+    return parser.parse_flags(run_mnist.COMMANDS, argv)
 
 
 def command(*flags):
@@ -200,9 +203,3 @@ def _run_program(folder, flags, environment, log):
     os.environ |= environment
     with open(log, "a", buffering=1) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         sys.exit(run_mnist.main([*flags]))
-
-
-def addresses(*tasks):
-    """An unused address of this machine for each of some tasks."""
-    ports = local.free_ports(len(tasks))
-    return {task: f"127.0.0.1:{port}" for task, port in zip(tasks, ports, strict=True)}

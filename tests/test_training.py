@@ -18,6 +18,7 @@ def test_settings_are_the_originals():
         "checkpoint_every": 20, "shuffle": False, "add_noise": False}
 
 
+@pytest.mark.as_run
 def test_it_learns_and_keeps_checkpoints(digits, tmp_path, capsys):
     seen = []
     prefix, history = train(digits, tmp_path, seen.append, num_epoch=6)
@@ -35,6 +36,7 @@ def test_it_learns_and_keeps_checkpoints(digits, tmp_path, capsys):
                         f"ELBO:  {history['ELBO'][5]:.4f}")
 
 
+@pytest.mark.as_run
 def test_same_seed_same_bytes(digits, tmp_path):
     runs = [train(digits, tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
     variables = [variables_as_bytes(prefix) for prefix, _ in runs]
@@ -105,6 +107,7 @@ class TestShuffle:
         assert variables_as_bytes(resumed) == variables_as_bytes(whole)
 
 
+@pytest.mark.as_run
 def test_a_denoising_run_learns_and_resumes_exactly(digits, tmp_path):
     whole, history = train(digits, tmp_path / "a", add_noise=True)
     assert history["ELBO"][-1] < history["ELBO"][0]

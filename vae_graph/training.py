@@ -8,7 +8,9 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints
-from vae_graph.runs.training_run import OnCheckpoint, TrainingRun
+from vae_graph.runs import events
+from vae_graph.runs.progress import load_run
+from vae_graph.runs.recorder import OnCheckpoint, recording
 from vae_graph.settings import Settings
 from vae_graph.training_graph import training_graph
 
@@ -18,13 +20,13 @@ STEPS_PER_RUN = 8
 
 
 def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
-          on_checkpoint: OnCheckpoint = lambda prefix: None, n_towers: int = N_TOWERS, histograms: bool = False
+          on_checkpoint: OnCheckpoint = lambda prefix: None, n_towers: int | None = None, histograms: bool = False
           ) -> tuple[str, dict[str, list]]:
     """Train for `num_epoch` epochs in total, resuming from the latest valid checkpoint in `folder` if there is one.
 
     A run that is stopped or killed, and then resumed, ends with the same bytes as an uninterrupted one: seed and epoch
-    determine the order of the images; seed, step and number of towers determine the noise; and a checkpoint within an
-    epoch has the sums of its errors beside it.
+    determine the order of the images, seed and step the noise, and a checkpoint within an epoch has the sums of its
+    errors beside it.
 
     Args:
         pixels: uint8 [n, n_input], used in this order unless they are shuffled; the last partial batch is left out.
@@ -34,7 +36,8 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         folder: the folder of the checkpoints; it must exist.
         on_checkpoint: called with the prefix of the checkpoint resumed from and of each one written. It may return PNG
             files by their names, which become TensorBoard events.
-        n_towers: data-parallel splits of each batch.
+        n_towers: data-parallel splits of each batch. By default those of the run in `folder`; for a new run one per
+            GPU, or two without GPUs.
         histograms: write histograms of all weights and biases as events, at each checkpoint.
 
     Returns:
@@ -48,15 +51,16 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         Diverged: an error became NaN or infinite.
         Stopped: SIGINT, SIGTERM or SIGHUP was received.
     """
-    run = TrainingRun(folder, settings, data_sha256, pixels.shape, on_checkpoint, histograms)
+    run = load_run(folder, settings, data_sha256, pixels.shape, n_towers, default_towers())
     with tf.Graph().as_default():
         tf.set_random_seed(settings.seed)                       # of the initial weights; noise is stateless
-        graph = training_graph(pixels.shape[1], settings, STEPS_PER_RUN, n_towers)
+        graph = training_graph(pixels.shape[1], settings, STEPS_PER_RUN, run.record.n_towers)
         saver, initializer = tf.train.Saver(), tf.global_variables_initializer()
-        run.before_finalize()
+        summary = events.histograms() if histograms else tf.no_op()
         tf.get_default_graph().finalize()
 
-        with tf.Session(config=session_config(n_towers)) as session, run.recording(session, saver):
+        with (tf.Session(config=session_config(run.record.n_towers)) as session,
+              recording(run, session, saver, on_checkpoint, summary) as recorder):
             if run.checkpoint:
                 checkpoints.restore(session, saver, run.checkpoint.prefix)
             else:
@@ -64,18 +68,23 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
 
             for epoch in range(run.epoch, settings.num_epoch):
                 batches = batch_indices(len(pixels), settings, epoch)
-                for batch in range(run.batch, run.n_batches, STEPS_PER_RUN):
-                    run.before_steps()
-                    rows = batches[batch:batch + STEPS_PER_RUN]         # fewer at the end of an epoch
-                    steps = graph.steps[:len(rows)]
+                for first in range(run.batch, run.n_batches, STEPS_PER_RUN):
+                    recorder.before_steps()
+                    indices = batches[first:first + STEPS_PER_RUN]      # fewer at the end of an epoch
+                    steps = graph.steps[:len(indices)]
                     _, errors = session.run(                            # the last train_op runs those before it
                         [steps[-1].train_op, [step.errors for step in steps]],
-                        feed_dict={graph.input_data: np.divide(pixels[rows.ravel()], 255, dtype=np.float32),
+                        feed_dict={graph.input_data: np.divide(pixels[indices.ravel()], 255, dtype=np.float32),
                                    graph.dropout_rate: settings.keep_prob})         # quirk 4: it takes keep_prob
-                    run.after_steps(errors)
-                run.end_epoch(epoch)
+                    recorder.after_steps(errors)
+                recorder.end_epoch(epoch)
 
-    return run.prefix, run.errors
+    return recorder.prefix, run.record.errors
+
+
+def default_towers() -> int:
+    """The number of towers of a new run: one per GPU, or `N_TOWERS` without GPUs."""
+    return len(tf.config.list_physical_devices("GPU")) or N_TOWERS
 
 
 @functools.lru_cache(maxsize=1)      # a loop may call it once per step

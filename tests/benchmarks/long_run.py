@@ -18,7 +18,7 @@ from pathlib import Path
 import run_mnist
 from tests.benchmarks.machine import write_results
 from tests.helpers import write_small_idx
-from vae_graph.runs.training_run import TrainingRun
+from vae_graph.runs.recorder import Recorder
 
 
 def resident() -> float:
@@ -35,9 +35,9 @@ def main() -> None:
     tenth, rows, ends = flags.epochs // 10, [], []
     with tempfile.TemporaryDirectory() as place:
         data = write_small_idx(Path(place, "small digits"))
-        end_epoch = TrainingRun.end_epoch
+        end_epoch = Recorder.end_epoch
 
-        def end_epoch_and_measure(run: TrainingRun, epoch: int) -> None:
+        def end_epoch_and_measure(run: Recorder, epoch: int) -> None:
             end_epoch(run, epoch)
             ends.append(time.perf_counter())
             if (epoch + 1) % tenth == 0:
@@ -47,7 +47,7 @@ def main() -> None:
                              "ms per epoch": round(1000 * statistics.median(seconds), 2)})
                 print(rows[-1], file=sys.stderr)
 
-        TrainingRun.end_epoch = end_epoch_and_measure
+        Recorder.end_epoch = end_epoch_and_measure
         with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
             status = run_mnist.main(["--dataset", "other", "--data_dir", str(data), "--num_epoch", str(flags.epochs),
                                      "--checkpoint_dir", f"{place}/run", "--figures_dir", f"{place}/run"])

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from tests.benchmarks.contestants import ROOT, environment
 from tests.benchmarks.machine import write_results
 from vae_graph import data, evaluation, training
-from vae_graph.runs.training_run import Diverged
+from vae_graph.runs.recorder import Diverged
 from vae_graph.settings import Settings
 
 STUDY_DIR = ROOT / "figures" / "study"

@@ -7,6 +7,7 @@ writes a new one, which says from which step on it supersedes the older ones.
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,12 +16,11 @@ from pathlib import Path
 
 import tensorflow.compat.v1 as tf
 
-from vae_graph.checkpoints import first_line
 from vae_graph.checkpoints.safe_names import safe_dir
-from vae_graph.errors import printable
-from vae_graph.model import Variational_autoencoder, add_noise
+from vae_graph.errors import first_line, printable
+from vae_graph.graph_parts import schematic
 from vae_graph.settings import Settings
-from vae_graph.training_graph import ERROR_NAMES, adam
+from vae_graph.training_graph import ERROR_NAMES
 
 EVENT_FILES = "events.out.tfevents.*"
 
@@ -29,7 +29,7 @@ EVENT_FILES = "events.out.tfevents.*"
 class Log:
     """A run's event file. If it cannot be written, training prints one line and continues without it."""
 
-    folder: Path | None              # None: nothing is written
+    folder: Path
     settings: Settings
     writer: tf.summary.FileWriter | None = None
     start_time: float = 0            # when the timer was reset, seconds
@@ -37,11 +37,10 @@ class Log:
 
     def write_graph(self, n_input: int, step: int) -> None:
         """Write the network's graph, and after which step this file supersedes earlier ones."""
-        if self.folder:
-            graph = tf.Event(wall_time=time.time(), graph_def=schematic(n_input, self.settings).SerializeToString())
-            # TensorBoard discards earlier files' events of this step and later ones.
-            self._write(lambda writer: writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1))
-            self._write(lambda writer: writer.add_event(graph))
+        graph = tf.Event(wall_time=time.time(), graph_def=schematic(n_input, self.settings).SerializeToString())
+        # TensorBoard discards earlier files' events of this step and later ones.
+        self._write(lambda writer: writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1))
+        self._write(lambda writer: writer.add_event(graph))
         self.reset_timer(step)
 
     def reset_timer(self, step: int) -> None:
@@ -75,8 +74,6 @@ class Log:
             self._write(lambda writer: writer.close())
 
     def _write(self, write: Callable[[tf.summary.FileWriter], None]) -> None:
-        if not self.folder:
-            return
         try:
             if not self.writer:
                 # TensorFlow names the file by host and second: two runs within one second would write the same file.
@@ -84,15 +81,12 @@ class Log:
                     str(self.folder), filename_suffix=f".{time.time_ns()}-{os.getpid()}")
             write(self.writer)
         except Exception as error:       # whatever the writer's thread ended with; the writer is closed then
-            print(f"TensorBoard events end here: {printable(first_line(error))}")
+            print(f"TensorBoard events end here: {printable(first_line(error))}", file=sys.stderr)
 
 
 @contextlib.contextmanager
-def open_log(folder: Path | None, settings: Settings) -> Iterator[Log]:
-    """The log of the run in a folder; without one, a log that writes nothing. The first event creates the file."""
-    if not folder:
-        yield Log(None, settings)
-        return
+def open_log(folder: Path, settings: Settings) -> Iterator[Log]:
+    """The log of the run in a folder. The first event creates the file."""
     with _quiet_writer_thread(), safe_dir(folder) as folder_for_tensorflow:
         log = Log(folder_for_tensorflow, settings)
         try:
@@ -124,49 +118,3 @@ def histograms() -> tf.Tensor:
     """Add an op to the default graph that computes histograms of all weights and biases, for `Log.add_checkpoint`."""
     return tf.summary.merge([tf.summary.histogram(f"weights/{variable.op.name}", variable.read_value())
                              for variable in tf.trainable_variables()])
-
-
-def schematic(n_input: int, settings: Settings) -> tf.GraphDef:
-    """The graph of one step, its nodes grouped: input, encoder, sampling, decoder, loss, optimizer.
-
-    For display in TensorBoard only. The graph that is run has other copies and towers and no groups, since the names
-    of variables are a file format: `encoder/encoder_hidden_1/w1` is `encoder_hidden_1/w1` there.
-    """
-    with tf.Graph().as_default() as graph:
-        X = tf.placeholder(tf.float32, [None, n_input], name="input_data")
-        keep_prob = tf.placeholder(tf.float32, [], name="dropout_rate")
-        *_, ELBO = Variational_autoencoder(
-            X, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, keep_prob,
-            add_noise(X) if settings.add_noise else None)
-        adam(settings, tf.train.get_or_create_global_step()).minimize(ELBO)
-        graph_def = graph.as_graph_def(add_shapes=True)
-
-    groups = parts(graph_def, ELBO.op.name)
-    for node in graph_def.node:
-        node.name = f"{groups[node.name]}/{node.name}"
-        for number, name in enumerate(node.input):
-            control = "^" * name.startswith("^")
-            name = name.removeprefix("^")
-            node.input[number] = f"{control}{groups[name.partition(':')[0]]}/{name}"
-        node.attr.pop("_class", None)        # colocation constraints, which name other nodes too
-    return graph_def
-
-
-def parts(graph_def: tf.GraphDef, loss: str) -> dict[str, str]:
-    """The part of each node, by its name: input, encoder, sampling, decoder, loss or optimizer.
-
-    The builders add the network's parts in order; what follows the loss is the optimizer.
-    """
-    groups: dict[str, str] = {}
-    group = "input"
-    for node in graph_def.node:
-        if loss in groups:
-            group = "optimizer"
-        elif node.name.startswith("encoder_"):
-            group = "encoder"
-        elif node.name.startswith("decoder_"):
-            group = "decoder"
-        else:
-            group = {"encoder": "sampling", "decoder": "loss"}.get(group, group)
-        groups[node.name] = group
-    return groups

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import tensorflow.compat.v1 as tf
 
-from vae_graph.checkpoints import FILE_NAME, CheckpointError, files, files_of, first_line, writing
+from vae_graph import files
+from vae_graph.checkpoints import FILE_NAME, CheckpointError, files_of, writing
+from vae_graph.errors import first_line
 from vae_graph.runs.events import EVENT_FILES
 from vae_graph.runs.record import RECORD_FILE, STOPPED_FOLDER, STOPPED_GLOB
 

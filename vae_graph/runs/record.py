@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,27 +17,22 @@ from vae_graph.training_graph import ERROR_NAMES
 RECORD_FILE = "resume.json"      # beside the checkpoints
 # A checkpoint saved within an epoch has a folder of its own; the names sort by step.
 STOPPED_FOLDER, STOPPED_GLOB = "stopped-{step:010}", "stopped-*"
-# The keys in the file, by the fields' names: files of earlier versions have them.
-FILE_KEYS = {"epoch_sums": "unfinished", "n_epoch_steps": "n_unfinished"}
+OLD_NAMES = {"unfinished": "epoch_sums", "n_unfinished": "n_epoch_steps"}    # of fields, in earlier records
 
 
 @dataclass
 class RunRecord:
     """A run so far."""
 
-    settings: dict[str, int | float]
+    settings: Settings
     data: dict[str, str]             # SHA-256 of the data's files
+    n_towers: int = 2                # data-parallel splits of each batch; earlier records do not have them
     first_epoch: int = 0             # not 0 for a run resumed from a checkpoint without a record
     first_step: int = 0              # the step counter at the beginning of that epoch
     # The mean errors of each epoch, as columns.
     errors: dict[str, list] = field(default_factory=lambda: {name: [] for name in ("epoch", *ERROR_NAMES)})
     epoch_sums: list[float] = field(default_factory=lambda: [0.0] * len(ERROR_NAMES))    # of the errors in this epoch
     n_epoch_steps: int = 0           # the number of steps in these sums
-
-    def position(self, step: int, n_batches: int) -> tuple[int, int]:
-        """The epoch, and the batch within it, of the step that follows `step` steps."""
-        epochs, batch = divmod(step - self.first_step, n_batches)
-        return self.first_epoch + epochs, batch
 
     def add(self, errors: Sequence[Sequence[float]]) -> None:
         """Add the three errors of each of some steps."""
@@ -53,30 +49,35 @@ class RunRecord:
 
     def as_json(self) -> bytes:
         """The content of the file."""
-        return json.dumps({FILE_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()},
-                          indent=1).encode()
+        return json.dumps(dataclasses.asdict(self), indent=1).encode()
 
 
-def read_record(path: Path, like: RunRecord) -> RunRecord | None:
-    """The record in a file, validated to have the keys of `like`; None if there is no file.
+def read_record(path: Path) -> RunRecord | None:
+    """The validated record in a file; None if there is no file. Settings that it does not have get their defaults.
 
     Raises:
-        CheckpointError: the file is not a record.
+        CheckpointError: the file is not a record, or has something in it that this version does not know.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("no regular file")
-        content = json.loads(path.read_bytes())
-        parts = {name: content.pop(key) for name, key in FILE_KEYS.items() if key in content}
-        record = RunRecord(**content, **parts)
-        if invalid := invalid_part(record, like):
-            raise ValueError(f"other values in {FILE_KEYS.get(invalid, invalid)}")
-        return record
+        return parse_record(_read_bytes(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OverflowError) as error:
         raise CheckpointError(
             f"{path}: expected a record written by this program, found: {error}; {remedy(path)}") from None
+
+
+def parse_record(text: bytes) -> RunRecord:
+    """The record in the content of a file. Raises one of several exceptions if it is invalid: see `read_record`."""
+    content = {OLD_NAMES.get(name, name): value for name, value in json.loads(text).items()}
+    _check_names(content, RunRecord, "field")
+    _check_names(content["settings"], Settings, "setting")
+    record = RunRecord(**content | {"settings": Settings(**content["settings"])})
+    if not isinstance(content["data"], dict):
+        raise ValueError("other values in data")
+    if invalid := _invalid_field(record):
+        raise ValueError(f"other values in {invalid}")
+    return record
 
 
 def remedy(path: Path) -> str:
@@ -86,20 +87,38 @@ def remedy(path: Path) -> str:
     return "remove the file to resume without the errors of earlier epochs"
 
 
-def invalid_part(record: RunRecord, like: RunRecord) -> str | None:
-    """The name of the first part of a record that this program cannot have written; None if there is none."""
-    if record.settings.keys() != like.settings.keys():
-        return "settings"
-    if record.data.keys() != like.data.keys():
-        return "data"
-    for name in ("first_epoch", "first_step", "n_epoch_steps"):
+def trained_on(prefix: str, data_sha256: dict[str, str]) -> bool | None:
+    """Whether a checkpoint was trained on a data set with these digests; None if no readable record says so."""
+    try:
+        return json.loads(_read_bytes(Path(prefix).parent / RECORD_FILE))["data"] == data_sha256
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise ValueError("no regular file")
+    return path.read_bytes()
+
+
+def _check_names(content: dict[str, Any], record_type: type, what: str) -> None:
+    if unknown := content.keys() - {one.name for one in dataclasses.fields(record_type)}:
+        raise ValueError(f"the unknown {what} {min(unknown)}")
+
+
+def _invalid_field(record: RunRecord) -> str | None:
+    """The name of the first field of a record that this program cannot have written; None if there is none."""
+    for name in ("n_towers", "first_epoch", "first_step", "n_epoch_steps"):
         if not _is_count(getattr(record, name)):
             return name
-    if record.errors.keys() != like.errors.keys() or not all(isinstance(some, list) for some in record.errors.values()):
+    if record.n_towers == 0:
+        return "n_towers"
+    columns = record.errors
+    if {*columns} != {"epoch", *ERROR_NAMES} or not all(isinstance(some, list) for some in columns.values()):
         return "errors"
-    epochs, *columns = record.errors.values()
+    epochs, *columns_of_errors = (columns[name] for name in ("epoch", *ERROR_NAMES))
     increasing = all(a < b for a, b in itertools.pairwise([record.first_epoch - 1, *epochs]))
-    if not all(map(_is_count, epochs)) or not increasing or not _are_errors(columns, len(epochs)):
+    if not all(map(_is_count, epochs)) or not increasing or not _are_errors(columns_of_errors, len(epochs)):
         return "errors"
     sums = record.epoch_sums
     if not isinstance(sums, list) or not _are_errors([[total] for total in sums], 1) or (
@@ -120,14 +139,3 @@ def _are_errors(columns: Sequence[Sequence[float]], length: int) -> bool:
         return False
     with np.errstate(over="ignore"):
         return np.allclose(values[0] + values[1], values[2], rtol=1e-3, atol=1e-3)
-
-
-def trained_on(prefix: str, data_sha256: dict[str, str]) -> bool | None:
-    """Whether a checkpoint was trained on a data set with these digests; None if it has no record.
-
-    Raises:
-        CheckpointError: its record is invalid.
-    """
-    record = read_record(Path(prefix).parent / RECORD_FILE,
-                         like=RunRecord(dataclasses.asdict(Settings()), data_sha256))
-    return record.data == data_sha256 if record else None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import ORACLE_DIR, SETTINGS, files_of_at_most, flip_a_byte, posix_only, train, write_checkpoint
-from vae_graph import checkpoints, training
+from vae_graph import checkpoints
 from vae_graph.checkpoints import writing
 from vae_graph.runs.folder import archive_run
 from vae_graph.settings import SettingsError
@@ -18,9 +18,7 @@ from vae_graph.settings import SettingsError
 def trained(digits, tmp_path_factory):
     """A run of three epochs, which each test copies."""
     folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training, "STEPS_PER_RUN", 1)
-        train(digits, folder, num_epoch=3)
+    train(digits, folder, num_epoch=3)
     return folder
 
 
@@ -59,6 +57,7 @@ def test_a_checkpoint_that_cannot_be_read_is_not_called_invalid(digits, run_fold
     assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before
 
 
+@pytest.mark.as_run
 def test_a_stopped_run_resumes(digits, tmp_path, capsys):
     def stop(prefix):
         if prefix.endswith("parameter2.ckpt"):
@@ -178,10 +177,10 @@ def test_an_invalid_record_is_named(digits, run_folder, content):
         train(digits, run_folder)
 
 
-@pytest.mark.parametrize(("name", "value"), [("first_step", 13), ("n_unfinished", 1)])
+@pytest.mark.parametrize(("name", "value"), [("first_step", 13), ("n_epoch_steps", 1)])
 def test_a_record_of_other_steps_is_refused(digits, run_folder, name, value):
     """The checkpoint beside it is that of step 12, at the end of an epoch."""
-    record = json.loads((run_folder / "resume.json").read_text()) | {name: value, "unfinished": [0.0] * 3}
+    record = json.loads((run_folder / "resume.json").read_text()) | {name: value, "epoch_sums": [0.0] * 3}
     (run_folder / "resume.json").write_text(json.dumps(record))
     expected = rf"parameter2\.ckpt and its 12 steps, found .*{name} {value}"
     with pytest.raises(checkpoints.CheckpointError, match=expected):

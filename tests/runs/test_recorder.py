@@ -1,5 +1,6 @@
 """The training run: signals, kills and divergence at any step."""
 
+import functools
 import json
 import os
 import signal
@@ -7,14 +8,16 @@ import signal
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import SMALL, one_line_error, posix_only, train, variables_as_bytes
-from vae_graph import checkpoints
-from vae_graph.checkpoints import files
+import run_mnist
+from tests import helpers
+from tests.helpers import SMALL, one_line_error, parse_flags, posix_only, variables_as_bytes
+from vae_graph import checkpoints, files
 from vae_graph.cli.execution import execute
-from vae_graph.cli.flags import parse_flags
 from vae_graph.runs import signals
+from vae_graph.runs.recorder import Diverged, Recorder
 from vae_graph.runs.signals import Stopped
-from vae_graph.runs.training_run import Diverged, TrainingRun
+
+train = functools.partial(helpers.train, batch_size=10)          # an epoch has 22 steps, in runs of 8, 8 and 6
 
 
 @pytest.fixture(scope="module")
@@ -43,35 +46,37 @@ class TestStops:
     def at_step(self, monkeypatch):
         """Call a function once, at a step of the run."""
         def arrange(number, act):
-            after_steps, seen = TrainingRun.after_steps, []
+            after_steps, seen = Recorder.after_steps, []
 
-            def after_steps_and_act(run, errors, step=None):
-                if run.step == number and not seen:
+            def after_steps_and_act(recorder, errors):
+                first = recorder._progress.step
+                if first <= number < first + len(errors) and not seen:
                     seen.append(number)
                     act()
-                after_steps(run, errors, step)
+                after_steps(recorder, errors)
 
-            monkeypatch.setattr(TrainingRun, "after_steps", after_steps_and_act)
+            monkeypatch.setattr(Recorder, "after_steps", after_steps_and_act)
         return arrange
 
+    @pytest.mark.as_run
     @posix_only
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_a_signal_saves_the_last_step(self, digits, tmp_path, at_step, uninterrupted, number):
-        at_step(6, lambda: os.kill(os.getpid(), number))         # the third of four steps of epoch 1
+        at_step(30, lambda: os.kill(os.getpid(), number))        # in the second run of epoch 1
         handler = signal.getsignal(number)
         with pytest.raises(Stopped) as stop:
             train(digits, tmp_path)
         assert stop.value.number == number
         assert signal.getsignal(number) == handler
-        prefix = tmp_path / "stopped-0000000007" / "parameter1.ckpt"
+        prefix = tmp_path / "stopped-0000000038" / "parameter1.ckpt"
         assert str(stop.value) == f"stopped by {number.name}; all steps so far are saved in {prefix}"
-        assert checkpoints.read_variables(str(prefix))["Variable"] == 7
+        assert checkpoints.read_variables(str(prefix))["Variable"] == 38
         after = train(digits, tmp_path)
         assert (variables_as_bytes(after[0]), after[1]) == uninterrupted
         assert not prefix.parent.exists()
 
     @posix_only
-    @pytest.mark.parametrize("step", [3, 15])
+    @pytest.mark.parametrize("step", [21, 87])
     def test_a_signal_at_the_end_of_an_epoch(self, digits, tmp_path, at_step, uninterrupted, step):
         at_step(step, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Stopped):
@@ -79,9 +84,10 @@ class TestStops:
         prefix, history = train(digits, tmp_path)
         assert (variables_as_bytes(prefix), history) == uninterrupted
 
+    @pytest.mark.as_run
     @posix_only
     def test_many_stops(self, digits, tmp_path, at_step, uninterrupted):
-        for step in (1, 2, 5, 6, 11):
+        for step in (1, 30, 38, 60):
             at_step(step, lambda: os.kill(os.getpid(), signal.SIGTERM))
             with pytest.raises(Stopped):
                 train(digits, tmp_path)
@@ -92,7 +98,7 @@ class TestStops:
     @posix_only
     def test_a_stop_before_the_first_step(self, digits, tmp_path, at_step, uninterrupted):
         """Its checkpoint is that of the stop before it."""
-        at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        at_step(30, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Stopped) as first:
             train(digits, tmp_path)
         with pytest.raises(Stopped) as second:
@@ -103,10 +109,10 @@ class TestStops:
 
     @posix_only
     def test_an_invalid_checkpoint_of_a_stop_is_archived(self, digits, tmp_path, at_step, uninterrupted, capsys):
-        at_step(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        at_step(50, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Stopped):
             train(digits, tmp_path)
-        broken = tmp_path / "stopped-0000000011" / "parameter2.ckpt.data-00000-of-00001"
+        broken = tmp_path / "stopped-0000000051" / "parameter2.ckpt.data-00000-of-00001"
         broken.write_bytes(b"")
         prefix, history = train(digits, tmp_path)
         assert f"resuming from {tmp_path / 'parameter0.ckpt'}, epoch 1 of 4" in capsys.readouterr().out
@@ -120,7 +126,7 @@ class TestStops:
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
 
-        at_step(6, twice)
+        at_step(30, twice)
         with pytest.raises(KeyboardInterrupt):
             train(digits, tmp_path)
 
@@ -128,7 +134,7 @@ class TestStops:
     def test_an_ignored_signal_stays_ignored(self, digits, tmp_path, at_step, uninterrupted):
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
-            at_step(6, lambda: os.kill(os.getpid(), signal.SIGHUP))
+            at_step(30, lambda: os.kill(os.getpid(), signal.SIGHUP))
             assert train(digits, tmp_path)[1] == uninterrupted[1]
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         finally:
@@ -153,8 +159,9 @@ class TestStops:
         assert not [*tmp_path.glob(".saving-*")]
         assert tf.train.latest_checkpoint(tmp_path) == prefix
 
+    @pytest.mark.as_run
     def test_killed_while_a_stop_is_saved(self, digits, tmp_path, monkeypatch, at_step, uninterrupted):
-        at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        at_step(30, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
         def die(path, content):
             if "stopped" in str(path):
@@ -179,7 +186,7 @@ class TestDivergence:
         with pytest.raises(Diverged) as error:
             train(digits, tmp_path, learning_rate=1e30)
         assert str(error.value).startswith(
-            "step 5 in epoch 1: expected finite errors, found Recon_error nan; the latest valid checkpoint is "
+            "step 23 in epoch 1: expected finite errors, found Recon_error nan; the latest valid checkpoint is "
             f"{prefix}; restart with --restart and ")
         assert variables_as_bytes(prefix) == before
         assert checkpoints.latest_valid(tmp_path)[0].prefix == prefix
@@ -197,5 +204,5 @@ class TestDivergence:
     def test_is_one_line(self, in_tmp, capsys):
         flags = parse_flags(["--dataset", "other", *SMALL])
         flags.learning_rate = 1e30           # more than the flag allows
-        assert execute(flags) == 2
+        assert execute(run_mnist.COMMANDS["train"], flags) == 2
         assert one_line_error(capsys).startswith("step 1 in epoch 0: expected finite errors, found ")

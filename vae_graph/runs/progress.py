@@ -1,0 +1,134 @@
+"""How far a run has come, and which checkpoint it is resumed from, if it is still the same run."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from vae_graph import checkpoints
+from vae_graph.checkpoints import Checkpoint, CheckpointError, writing
+from vae_graph.errors import printable
+from vae_graph.runs.folder import archive_run
+from vae_graph.runs.record import RECORD_FILE, STOPPED_GLOB, RunRecord, read_record, remedy
+from vae_graph.settings import Settings, SettingsError
+
+MUTABLE_SETTINGS = {"num_epoch", "checkpoint_every"}      # may differ when a run is resumed
+
+
+@dataclass
+class Progress:
+    """A run as it was loaded, and the steps that it has taken since."""
+
+    folder: Path                     # of the checkpoints
+    record: RunRecord
+    checkpoint: Checkpoint | None    # the one to restore; None for a new run
+    n_input: int                     # pixels per image
+    n_batches: int                   # per epoch
+    step: int                        # gradient steps taken so far
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next step."""
+        return self.record.first_epoch + (self.step - self.record.first_step) // self.n_batches
+
+    @property
+    def batch(self) -> int:
+        """The next step's batch within its epoch: 0 except when resuming within an epoch."""
+        return (self.step - self.record.first_step) % self.n_batches
+
+    @property
+    def last_step(self) -> int:
+        """The step counter at the end of the run."""
+        n_epochs = self.record.settings.num_epoch - self.record.first_epoch
+        return self.record.first_step + n_epochs * self.n_batches
+
+
+def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], shape: tuple[int, ...],
+             n_towers: int | None, default_towers: int) -> Progress:
+    """The run in `folder`, or a new one. Invalid checkpoints are moved into a folder of their own.
+
+    Args:
+        folder: the folder of the checkpoints.
+        settings: see `Settings`.
+        data_sha256: the digests that identify the data set.
+        shape: that of the training images, (n, n_input).
+        n_towers: data-parallel splits of each batch; None for those of the run in `folder`.
+        default_towers: those of a new run.
+
+    Raises:
+        SettingsError: a batch is larger than the training set, or the run has other settings or data.
+        CheckpointError: its record is invalid, or the folder cannot be written to and read back.
+        OSError: a file cannot be read.
+    """
+    n_images, n_input = shape
+    if settings.batch_size > n_images:
+        raise SettingsError(f"--batch_size: expected at most {n_images}, the number of training images, found "
+                            f"{settings.batch_size}")
+    writing.check_folder(folder)
+    new = RunRecord(settings, data_sha256, n_towers or default_towers)
+    checkpoint, problems = _latest_to_resume(folder)
+    progress = Progress(folder, new, checkpoint, n_input, n_images // settings.batch_size, step=0)
+    if checkpoint:
+        progress.step = checkpoint.step
+        progress.record = _record_to_resume(progress, checkpoint, n_towers)
+    for problem in problems.values():
+        print(f"skipped: {problem}")
+    if problems:
+        # If there is no valid checkpoint, the record too would conflict with the new run's.
+        invalid = {path if path.parent == folder else path.parent
+                   for prefix in problems for path in checkpoints.files_of(prefix)}
+        print(f"the skipped files are now in {printable(archive_run(folder, invalid if checkpoint else None))}")
+    return progress
+
+
+def _latest_to_resume(folder: Path) -> tuple[Checkpoint | None, dict[str, CheckpointError]]:
+    """The valid checkpoint with the most steps, of an epoch's end or a stop, and the errors of the invalid ones."""
+    found = [checkpoints.latest_valid(place, checkpoints.training_shapes)
+             for place in (folder, *folder.glob(STOPPED_GLOB))]
+    valid = [checkpoint for checkpoint, _ in found if checkpoint]
+    problems = {prefix: problem for _, some in found for prefix, problem in some.items()}
+    return max(valid, key=lambda checkpoint: checkpoint.step, default=None), problems
+
+
+def _record_to_resume(progress: Progress, checkpoint: Checkpoint, n_towers: int | None) -> RunRecord:
+    """The record beside the checkpoint to restore, if it is that of the run which `progress` begins."""
+    new = progress.record
+    path = Path(checkpoint.prefix).parent / RECORD_FILE
+    saved = read_record(path)
+    if not saved:
+        # The original's checkpoints have no record; their layer sizes can still be checked.
+        sizes = dataclasses.asdict(checkpoint.sizes)
+        _check_settings(progress.folder, {name: sizes[name] for name in sizes if name != "n_input"}, new.settings)
+        return dataclasses.replace(new, first_epoch=checkpoint.epoch + 1, first_step=checkpoint.step)
+
+    _check_data(progress.folder, saved.data, new.data)
+    _check_settings(progress.folder, vars(saved.settings), new.settings)
+    resumed = dataclasses.replace(progress, record=saved)
+    if saved.first_step > checkpoint.step or saved.n_epoch_steps != resumed.batch:
+        raise CheckpointError(
+            f"{path}: expected the record of {checkpoint.prefix} and its {checkpoint.step} steps, found first_step "
+            f"{saved.first_step} and n_epoch_steps {saved.n_epoch_steps}; {remedy(path)}")
+    if n_towers not in (None, saved.n_towers):
+        print(f"--towers: the run in {printable(progress.folder)} had {saved.n_towers}; with {n_towers} its results "
+              "differ by rounding")
+    n_ended = sum(epoch < resumed.epoch for epoch in saved.errors["epoch"])
+    return dataclasses.replace(saved, settings=new.settings, n_towers=n_towers or saved.n_towers,
+                               errors={name: column[:n_ended] for name, column in saved.errors.items()})
+
+
+def _check_settings(folder: Path, saved: dict, current: Settings) -> None:
+    """Raise SettingsError unless all settings but `MUTABLE_SETTINGS` are those of the run in `folder`."""
+    for name, value in saved.items():
+        found = getattr(current, name)
+        if name not in MUTABLE_SETTINGS and found != value:
+            flag = f"--{name} {value}" if not isinstance(value, bool) else f"--{name}" if value else f"no --{name}"
+            raise SettingsError(f"--{name}: expected {value} as in the run in {folder}, found {found}; resume with "
+                                f"{flag}, restart with --restart, or use another --checkpoint_dir")
+
+
+def _check_data(folder: Path, saved: dict[str, str], current: dict[str, str]) -> None:
+    """Raise SettingsError unless the data set is that of the run in `folder`."""
+    for name, digest in current.items():
+        if saved.get(name) != digest:
+            raise SettingsError(
+                f"--dataset: expected the data of the run in {folder} ({name} with SHA-256 {saved.get(name)}), found "
+                f"{digest}; restart with --restart, or use another --checkpoint_dir")

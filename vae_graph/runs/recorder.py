@@ -1,0 +1,148 @@
+"""Everything that a training run does besides computing: record, signals, progress bar, checkpoints, events."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from vae_graph import files
+from vae_graph.checkpoints import writing
+from vae_graph.errors import UserError, printable
+from vae_graph.runs import events, folder, signals
+from vae_graph.runs.progress import Progress
+from vae_graph.runs.record import RECORD_FILE
+from vae_graph.runs.signals import Stopped
+from vae_graph.training_graph import ERROR_NAMES
+
+# Called with a checkpoint's prefix; returns PNG files by their names, or None.
+OnCheckpoint = Callable[[str], Mapping[str, bytes] | None]
+
+
+class Diverged(UserError):
+    """An error became NaN or infinite. The message names the step, the error and what to change."""
+
+
+class Recorder:
+    """Records a run while its session is open. The methods are named for when the loop calls them.
+
+    Attributes:
+        prefix: that of the latest checkpoint; empty before the first.
+    """
+
+    def __init__(self, progress: Progress, session: tf.Session, saver: tf.train.Saver, on_checkpoint: OnCheckpoint,
+                 histograms: tf.Tensor | tf.Operation, pending: Sequence[signal.Signals], log: events.Log) -> None:
+        """Args: see `recording`; `pending` are the signals received, `log` is the run's event file."""
+        self._progress, self._session, self._saver = progress, session, saver
+        self._on_checkpoint, self._histograms, self._pending, self._log = on_checkpoint, histograms, pending, log
+        self._bar = progress_bar(max(0, progress.last_step - progress.step))
+        self.prefix = progress.checkpoint.prefix if progress.checkpoint else ""
+
+    def before_steps(self) -> None:
+        """Before each `Session.run`, when the sums of the epoch agree with the variables: stop if a signal is pending.
+
+        Raises:
+            Stopped: a signal was received; the steps so far are saved.
+            CheckpointError: they cannot be saved.
+        """
+        if self._pending:
+            progress = self._progress
+            self.prefix = folder.save_stopped(self._session, self._saver, progress.folder, progress.epoch,
+                                              progress.step, progress.record.as_json())
+            raise Stopped(self._pending[0], self.prefix)
+
+    def after_steps(self, errors: Sequence[Sequence[float]]) -> None:
+        """After each `Session.run`: count its steps and add the three errors of each.
+
+        Raises:
+            Diverged: an error is not finite.
+        """
+        self._check_finite(errors)
+        self._progress.step += len(errors)
+        self._progress.record.add(errors)
+        self._bar.add(len(errors))
+
+    def end_epoch(self, epoch: int) -> None:
+        """After an epoch: print and log its mean errors; write a checkpoint if one is due.
+
+        Raises:
+            CheckpointError: it cannot be written, or has NaN or infinity in it.
+            OSError: the record cannot be written.
+        """
+        settings, step = self._progress.record.settings, self._progress.step
+        means = self._progress.record.end_epoch(epoch)
+        print_epoch(epoch, means)
+        self._log.add_epoch(step, means)
+        if epoch % settings.checkpoint_every == 0 or epoch + 1 == settings.num_epoch:
+            self._save(epoch)
+        self._log.reset_timer(step)
+
+    def _save(self, epoch: int) -> None:
+        progress = self._progress
+        files.write_atomic(progress.folder / RECORD_FILE, progress.record.as_json())
+        self.prefix = writing.save(self._session, self._saver, progress.folder, epoch)
+        folder.prune(progress.folder, progress.record.errors["epoch"], progress.step)
+        pictures = self._on_checkpoint(self.prefix) or {}
+        self._log.add_checkpoint(progress.step, pictures, self._session.run(self._histograms))
+
+    def _check_finite(self, errors: Sequence[Sequence[float]]) -> None:
+        """Stop at the first step whose errors are not finite: later steps only propagate them."""
+        if np.isfinite(errors).all():
+            return
+        number, term = np.argwhere(~np.isfinite(errors))[0]
+        latest = f"the latest valid checkpoint is {self.prefix}" if self.prefix else "there is no checkpoint yet"
+        raise Diverged(
+            f"step {self._progress.step + number} in epoch {self._progress.epoch}: expected finite errors, found "
+            f"{ERROR_NAMES[term]} {errors[number][term]}; {latest}; restart with --restart and a smaller "
+            "--learning_rate, a larger --batch_size or another --seed")
+
+
+@contextlib.contextmanager
+def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on_checkpoint: OnCheckpoint,
+              histograms: tf.Tensor | tf.Operation) -> Iterator[Recorder]:
+    """Around the loop: defer signals, open the event file; complete what a killed run left unfinished.
+
+    Args:
+        progress: see `load_run`.
+        session, saver: in which the run trains, and what saves its variables.
+        on_checkpoint: see `training.train`.
+        histograms: run at each checkpoint, see `events.histograms`.
+
+    Raises:
+        Stopped: a signal was received after the last step.
+    """
+    settings = progress.record.settings
+    with signals.deferred() as pending, events.open_log(progress.folder, settings) as log:
+        recorder = Recorder(progress, session, saver, on_checkpoint, histograms, pending, log)
+        if progress.checkpoint:
+            print(printable(resume_message(recorder.prefix, progress.epoch, settings.num_epoch)))
+            # A run may have been killed after saving the checkpoint and before the end of this.
+            folder.prune(progress.folder, progress.record.errors["epoch"], progress.step)
+            on_checkpoint(recorder.prefix)
+        if progress.step < progress.last_step:
+            log.write_graph(progress.n_input, progress.step)
+        yield recorder
+        if pending:
+            raise Stopped(pending[0], recorder.prefix)
+
+
+def resume_message(prefix: str, epoch: int, num_epoch: int) -> str:
+    """Where a run resumes, or that it is finished."""
+    if epoch < num_epoch:
+        return f"resuming from {prefix}, epoch {epoch} of {num_epoch}"
+    return f"{prefix} has {epoch} epochs: nothing left to train for --num_epoch {num_epoch}"
+
+
+def print_epoch(epoch: int, errors: Sequence[float]) -> None:
+    """Print the original's line; on a terminal it replaces the progress bar."""
+    recon, regularization, elbo = errors
+    print(("\r\x1b[K" if sys.stdout.isatty() else "")
+          + f"Epoch:  {epoch}   Reconstruction_Error:  {recon:.4f}   Regularization_Error:  {regularization:.4f}"
+          + f"   ELBO:  {elbo:.4f}", flush=True)
+
+
+def progress_bar(n_steps: int) -> tf.keras.utils.Progbar:
+    """Steps done and time left of the whole run; silent unless the output is a terminal."""
+    return tf.keras.utils.Progbar(n_steps, verbose=1 if sys.stdout.isatty() else 0, interval=0.2)
