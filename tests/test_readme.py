@@ -7,10 +7,10 @@ import statistics
 import numpy as np
 import tensorflow
 
+from run_mnist import COMMANDS
 from tests.benchmarks.study import ENDPOINTS
-from tests.helpers import ROOT
+from tests.helpers import ROOT, parse_flags
 from vae_graph import data
-from vae_graph.cli.flags import COMMANDS, parse_flags
 from vae_graph.training_graph import ERROR_NAMES
 
 FOLDERS = ("", "figures", "tests", "tests/benchmarks", "tests/stress", "vae_graph")

@@ -14,8 +14,8 @@ from PIL import Image
 
 import run_mnist
 from tests.helpers import ORACLE_DIR, ROOT, SMALL, one_line_error, write_checkpoint
-from vae_graph import checkpoints, data, evaluation, plot, training
-from vae_graph.checkpoints import comparison, inspection
+from vae_graph import checkpoints, comparison, data, evaluation, plot, training
+from vae_graph.checkpoints import inspection
 from vae_graph.settings import Settings
 
 PICTURES = ("result1_reconstruction.png", "result2_latent.png", "result3_manifold.png")
@@ -315,7 +315,7 @@ def test_samples_of_a_network_not_trained_on_mnist_say_so(old, capsys, monkeypat
 
 def test_inspect_needs_no_tensorflow(old):
     """So it answers within half a second; importing TensorFlow takes several."""
-    program = ("import sys; from vae_graph.cli.main import main\n"
+    program = ("import sys; from run_mnist import main\n"
                "for flags in ([], ['--json']): assert main(['inspect', 'old', *flags]) == 0\n"
                "assert main(['inspect', 'nothing']) == 2; assert 'tensorflow' not in sys.modules")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,

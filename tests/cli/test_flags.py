@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.helpers import ROOT, one_line_error, posix_only
-from vae_graph.cli.flags import COMMANDS, drop_flag, parse_flags
+from run_mnist import COMMANDS
+from tests.helpers import ROOT, one_line_error, parse_flags, posix_only
 
 pytestmark = pytest.mark.quick
 
@@ -128,11 +128,6 @@ def test_the_program_is_named_as_it_was_started(monkeypatch, capsys, script, nam
     with pytest.raises(SystemExit):
         parse_flags(["--help"])
     assert capsys.readouterr().out.startswith(f"usage: {name} [flags]\n       {name} COMMAND [flags]\n")
-
-
-def test_a_flag_is_dropped_however_often_it_is_given():
-    flags = ["--n_z", "3", "--local_cluster", "ps=1,worker=1", "--local_cluster=ps=1,worker=2", "--seed", "1"]
-    assert drop_flag("--local_cluster", flags) == ["--n_z", "3", "--seed", "1"]
 
 
 @posix_only

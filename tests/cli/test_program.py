@@ -17,6 +17,7 @@ import run_mnist
 from tests.helpers import SMALL, closed_output, command, files_of_at_most, one_line_error, posix_only
 from vae_graph import checkpoints, data, plot
 from vae_graph.cli import outputs
+from vae_graph.data import datasets
 
 PICTURES = ("result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "training_curve.png")
 
@@ -119,7 +120,7 @@ def test_checkpoints_and_pictures_may_share_a_folder(in_tmp, without_pictures):
 
 def test_pictures_are_redrawn_at_each_checkpoint(in_tmp, monkeypatch):
     drawn = []
-    monkeypatch.setattr(run_mnist, "draw_results", lambda prefix, *rest: drawn.append(Path(prefix).name))
+    monkeypatch.setattr(outputs, "draw_results", lambda prefix, *rest: drawn.append(Path(prefix).name) or {})
     run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "6", "--checkpoint_every", "2"])
     assert drawn == [f"parameter{epoch}.ckpt" for epoch in (0, 2, 4, 5)]
 
@@ -201,9 +202,9 @@ def test_a_batch_too_large_is_one_line(in_tmp, capsys):
 
 
 def test_an_invalid_data_file_is_one_line(in_tmp, idx_folder, capsys):
-    (idx_folder / data.TEST_IMAGES.name).write_text("<!doctype html>")
+    (idx_folder / datasets.TEST_IMAGES.name).write_text("<!doctype html>")
     assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
-    assert one_line_error(capsys).startswith(f"{idx_folder / data.TEST_IMAGES.name}: expected a gzip file, found ")
+    assert one_line_error(capsys).startswith(f"{idx_folder / datasets.TEST_IMAGES.name}: expected a gzip file, found ")
 
 
 class TestFullDisk:
@@ -220,7 +221,8 @@ class TestFullDisk:
         capsys.readouterr()
         with files_of_at_most(n_bytes):
             assert run_mnist.main([*self.FLAGS, "--num_epoch", "2"]) == 2
-        message = one_line_error(capsys)
+        *events_end, message = capsys.readouterr().err.splitlines()
+        assert all(line.startswith("TensorBoard events end here: ") for line in events_end)
         assert expected in message
         assert "File too large" in message
         assert {path.name: path.read_bytes() for path in folder.glob("parameter*")} == before
@@ -228,19 +230,48 @@ class TestFullDisk:
         assert run_mnist.main([*self.FLAGS, "--num_epoch", "2"]) == 0
         assert checkpoints.latest_valid(folder)[0].epoch == 1
 
-    def test_a_picture_that_does_not_fit_is_named(self, in_tmp, monkeypatch, capsys):
-        flags = [*self.FLAGS, "--n_hidden_encoder", "1", "--n_hidden_decoder", "1", "--num_epoch", "1"]
+    def test_a_picture_that_does_not_fit_costs_a_line(self, in_tmp, capsys):
+        """The run goes on; its exit status says that results are missing, and a rerun writes them."""
+        flags = [*self.FLAGS, "--n_hidden_encoder", "1", "--n_hidden_decoder", "1", "--num_epoch", "2"]
         with files_of_at_most(40_000):
             assert run_mnist.main(flags) == 2
-        assert "figures/other/result1_reconstruction.png'" in one_line_error(capsys)
-        assert not [*Path("figures", "other").iterdir()]
-        assert checkpoints.latest_valid(in_tmp / "checkpoints" / "other")[0].epoch == 0
-        monkeypatch.setattr(run_mnist, "draw_results", lambda *args: None)
+        lines = capsys.readouterr().err.splitlines()
+        place = Path("figures", "other")
+        assert [line for line in lines if line.startswith(f"{place / PICTURES[0]}: not written: ")]
+        assert lines[-1].startswith("run_mnist.py: error: expected to write ")
+        assert lines[-1].endswith("; rerun the same command to write them again")
+        assert str(place / PICTURES[0]) in lines[-1]
+        assert (place / "run.json").exists()
+        assert not (place / PICTURES[0]).exists()
+        assert checkpoints.latest_valid(in_tmp / "checkpoints" / "other")[0].epoch == 1
         assert run_mnist.main(flags) == 0
+        assert all((place / name).exists() for name in PICTURES)
+
+    def test_results_that_are_written_in_the_end_are_not_missing(self, in_tmp, monkeypatch, capsys):
+        write, failed = outputs.write_atomic, []
+
+        def fail_once(path, content):
+            if path.name == PICTURES[1] and not failed:
+                failed.append(path)
+                raise PermissionError(13, "Permission denied", str(path))
+            write(path, content)
+
+        monkeypatch.setattr(outputs, "write_atomic", fail_once)
+        assert run_mnist.main([*self.FLAGS, "--num_epoch", "2"]) == 0
+        assert capsys.readouterr().err == (f"{failed[0]}: not written: [Errno 13] Permission denied: '{failed[0]}'\n")
+
+    def test_a_picture_that_cannot_be_drawn_costs_a_line(self, in_tmp, monkeypatch, capsys):
+        def fail(*args):
+            raise checkpoints.CheckpointError("expected latent codes below 1e+18")
+
+        monkeypatch.setattr(outputs, "draw_results", fail)
+        assert run_mnist.main([*self.FLAGS, "--num_epoch", "1"]) == 2
+        assert capsys.readouterr().err.splitlines()[0] == "pictures: not written: expected latent codes below 1e+18"
+        assert Path("figures", "other", "run.json").exists()
 
 
 def test_a_removed_folder_is_one_line(in_tmp, monkeypatch, capsys):
-    monkeypatch.setattr(run_mnist, "draw_results", lambda *args: shutil.rmtree(in_tmp / "checkpoints"))
+    monkeypatch.setattr(outputs, "draw_results", lambda *args: shutil.rmtree(in_tmp / "checkpoints") or {})
     assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
     assert "checkpoints/other/" in one_line_error(capsys)
 

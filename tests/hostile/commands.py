@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import run_mnist
+from run_mnist import COMMANDS
 from tests.helpers import SMALL, one_line_error
-from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN
 
 OTHER = ("--dataset", "other")
-READING = [name for name in COMMANDS if name not in (TRAIN, SWEEP)]
+READING = [name for name in COMMANDS if not COMMANDS[name].is_training]
 every_command = pytest.mark.parametrize("command", COMMANDS)
 N_EPOCHS = 2                     # of the run in the folder
 
@@ -33,8 +33,8 @@ def arguments(command: str, run: Path, figures: Path, checkpoint: Path | None = 
     checkpoint, figures_dir = checkpoint or run / "other", ("--figures_dir", figures)
     training = (*OTHER, *SMALL, "--num_epoch", N_EPOCHS + 1, "--checkpoint_dir", run, *figures_dir)
     return [*map(str, {
-        TRAIN: training,
-        SWEEP: (SWEEP, "--n_z", 2, *training),
+        "train": training,
+        "sweep": ("sweep", "--n_z", 2, *training),
         "inspect": ("inspect", checkpoint),
         "evaluate": ("evaluate", checkpoint, *OTHER, "--draws", 1),
         "figures": ("figures", checkpoint, *OTHER, *figures_dir),

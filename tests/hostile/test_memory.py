@@ -8,10 +8,10 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import run_mnist
-from tests.helpers import ROOT, one_line_error, posix_only
+from run_mnist import COMMANDS
+from tests.helpers import ROOT, one_line_error, parse_flags, posix_only
 from tests.hostile.commands import arguments, assert_refused, every_command
-from vae_graph.cli import execution, memory
-from vae_graph.cli.flags import COMMANDS, parse_flags
+from vae_graph.cli import memory
 
 BIG = ("--n_z", "1000", "--n_hidden_encoder", "10000", "--n_hidden_decoder", "10000")
 
@@ -33,7 +33,7 @@ def test_too_little_for_tensorflow(run, capsys, monkeypatch, command):
 def test_too_little_on_the_way(run, capsys, monkeypatch, command, error):
     def fail(flags):
         raise error
-    monkeypatch.setattr(execution, "load_function", lambda name: fail)
+    monkeypatch.setitem(COMMANDS, command, COMMANDS[command]._replace(function=fail))
     message = assert_refused(capsys, command, run, Path("figures"))
     found = getattr(error, "message", str(error)).partition("\n")[0] or "none left"
     assert message.startswith(f"expected enough memory, found: {found}")

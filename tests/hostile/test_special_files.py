@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import run_mnist
+from run_mnist import COMMANDS
 from tests.helpers import one_line_error, posix_only
 from tests.hostile.commands import arguments, assert_refused, every_command, first_by_default
-from vae_graph import data
-from vae_graph.cli.flags import SWEEP, TRAIN
+from vae_graph.data import datasets
 
 pytestmark = posix_only
 
@@ -38,12 +38,12 @@ SPECIAL = {"pipe": os.mkfifo, "endless device": lambda path: path.symlink_to("/d
 @pytest.mark.parametrize("pattern", ["*.index", "*.data-*"])
 def test_in_place_of_a_checkpoints_file(run, capsys, command, make, pattern):
     replace_all(run, pattern, make)
-    if command not in (TRAIN, SWEEP):
+    if not COMMANDS[command].is_training:
         assert "expected " in assert_refused(capsys, command, run, Path("figures"))
         return
     # A training starts a new run, and keeps what it cannot read.
     assert run_mnist.main(arguments(command, run, Path("figures"))) == 0, capsys.readouterr().err
-    place = run / "other" if command == TRAIN else run / "sweep" / "n_z-2" / "other"
+    place = run / "other" if command == "train" else run / "sweep" / "n_z-2" / "other"
     assert len([*(place / "earlier-1").glob(pattern)]) == 2
     assert "skipped: " in capsys.readouterr().out
 
@@ -52,7 +52,7 @@ def test_in_place_of_a_checkpoints_file(run, capsys, command, make, pattern):
 @first_by_default("make", SPECIAL)
 def test_in_place_of_the_record(run, capsys, command, make):
     replace_all(run, "resume.json", make)
-    if command in (TRAIN, SWEEP, "sample"):
+    if COMMANDS[command].is_training:
         assert "resume.json" in assert_refused(capsys, command, run, Path("figures"))
     else:
         assert run_mnist.main(arguments(command, run, Path("figures"))) == 0, capsys.readouterr().err
@@ -61,12 +61,12 @@ def test_in_place_of_the_record(run, capsys, command, make):
 @every_command
 @first_by_default("make", SPECIAL)
 def test_in_place_of_a_data_file(run, capsys, idx_folder, command, make):
-    (idx_folder / data.TEST_LABELS.name).unlink()
-    make(idx_folder / data.TEST_LABELS.name)
+    (idx_folder / datasets.TEST_LABELS.name).unlink()
+    make(idx_folder / datasets.TEST_LABELS.name)
     if command in ("inspect", "sample", "export"):
         assert run_mnist.main(arguments(command, run, Path("figures"))) == 0
     else:
-        assert data.TEST_LABELS.name in assert_refused(capsys, command, run, Path("figures"))
+        assert datasets.TEST_LABELS.name in assert_refused(capsys, command, run, Path("figures"))
 
 
 @every_command

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 import run_mnist
+from run_mnist import COMMANDS
 from tests.helpers import ROOT, closed_output, one_line_error, posix_only
 from tests.hostile.commands import arguments, every_command
 from vae_graph import errors
-from vae_graph.cli import execution
-from vae_graph.cli.flags import SWEEP, TRAIN
 
 pytestmark = posix_only
 
@@ -53,7 +52,7 @@ def test_a_closed_pipe(run, capsys, command):
     """As in `inspect CHECKPOINT | head -2`: a command that only reads ends quietly, a training says what to do."""
     with closed_output():
         status = run_mnist.main(arguments(command, run, Path("figures")))
-    if command in (TRAIN, SWEEP):
+    if COMMANDS[command].is_training:
         assert status == 2
         assert one_line_error(capsys).startswith("expected an output that stays open, found it closed; rerun the same ")
     else:
@@ -65,7 +64,7 @@ def test_a_closed_error_stream(run, monkeypatch, command):
     """As in `COMMAND 2>&1 | head`: the status is still that of the error."""
     def fail(flags):
         raise errors.UserError("x")
-    monkeypatch.setattr(execution, "run_command", fail)
+    monkeypatch.setitem(COMMANDS, command, COMMANDS[command]._replace(function=fail))
     read_end, write_end = os.pipe()
     os.close(read_end)
     with open(write_end, "w") as stream:

@@ -1,6 +1,6 @@
 """The command line: flags, commands, printed text.
 
-`main` is the entry point of `run_mnist.py` and of the console script; it parses the flags, in `flags`, before
-TensorFlow is imported. `commands` has a function for each command that takes a checkpoint; `inputs` finds checkpoints
-and data sets, `outputs` writes the results, `report` formats them.
+`run_mnist.py` starts here: `parser` parses the flags, which `flag_groups` defines, before TensorFlow is imported, and
+`execution` runs the command and reports its errors. `commands` has a function for each command that takes a checkpoint;
+`inputs` finds checkpoints and data sets, `outputs` writes the results, `report` formats them.
 """

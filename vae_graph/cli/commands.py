@@ -1,17 +1,27 @@
-"""The commands that take a checkpoint: flags in, printed text out."""
+"""The commands that take a checkpoint: flags in, printed text out.
+
+Modules that import TensorFlow are reached as attributes of `vae_graph`, which imports them on first use.
+"""
 
 import argparse
 import sys
+from pathlib import Path
 
-from vae_graph import data, evaluation, pictures
-from vae_graph.checkpoints import comparison
-from vae_graph.checkpoints import export as exports
+import vae_graph
+from vae_graph.cli import flag_groups as group
 from vae_graph.cli import report
 from vae_graph.cli.inputs import describe_images, find_checkpoint, load_data
 from vae_graph.cli.outputs import draw_results, figures_folder, writable_folder, write_files
-from vae_graph.pages import explorer, graph
-from vae_graph.runs.record import trained_on
+from vae_graph.cli.parser import Command
 from vae_graph.settings import SettingsError
+
+
+def inspect(flags: argparse.Namespace) -> str:
+    """What is in a checkpoint."""
+    from vae_graph.checkpoints import inspection
+
+    found = inspection.inspect(find_checkpoint(flags.checkpoint))
+    return report.as_json(flags, inspection=found) if flags.json else report.inspection(found)
 
 
 def evaluate(flags: argparse.Namespace) -> str:
@@ -19,10 +29,10 @@ def evaluate(flags: argparse.Namespace) -> str:
     prefix = find_checkpoint(flags.checkpoint)
     data_set = load_data(flags)
     test = data_set.test.first(flags.n_images)
-    found = evaluation.evaluate(prefix, test.images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
+    found = vae_graph.evaluation.evaluate(prefix, test.images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
                                 flags.add_noise, verbose=sys.stdout.isatty())
     if flags.json:
-        return report.as_json(flags, data_set, checkpoint=prefix, evaluation=report.fields(found))
+        return report.as_json(flags, data_set, checkpoint=prefix, evaluation=found)
     return f"{prefix}\n{report.evaluation(describe_images(data_set, test, flags.add_noise), found)}"
 
 
@@ -31,17 +41,19 @@ def figures(flags: argparse.Namespace) -> str:
     prefix = find_checkpoint(flags.checkpoint)
     data_set = load_data(flags)
     figures_dir = figures_folder(flags, data_set)
-    draw_results(prefix, data_set, flags, figures_dir, note=prefix)
-    write_files(figures_dir, {"figures.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
+    pictures = draw_results(prefix, data_set, flags, note=prefix)
+    write_files(figures_dir, pictures | {"figures.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
     return f"The pictures of {prefix} are in {figures_dir}"
 
 
 def sample(flags: argparse.Namespace) -> str:
     """Samples from the prior."""
+    from vae_graph.runs.record import trained_on
+
     prefix = find_checkpoint(flags.checkpoint)
     figures_dir = writable_folder("--figures_dir", flags.figures_dir)
-    title = "from a network not trained on MNIST" if trained_on(prefix, data.MNIST_SHA256) is False else ""
-    write_files(figures_dir, pictures.of_prior(prefix, flags.n, flags.seed, title)
+    title = "from a network not trained on MNIST" if trained_on(prefix, vae_graph.data.MNIST_SHA256) is False else ""
+    write_files(figures_dir, vae_graph.pictures.of_prior(prefix, flags.n, flags.seed, title)
                 | {"samples.json": report.as_json(flags, checkpoint=prefix).encode()})
     return f"{flags.n} samples of {prefix} are in {figures_dir / 'samples.png'}"
 
@@ -55,7 +67,7 @@ def walk(flags: argparse.Namespace) -> str:
         raise SettingsError(f"--images: expected numbers below {n_images}, the number of test images, found "
                             f"{max(flags.images)}")
     figures_dir = figures_folder(flags, data_set)
-    write_files(figures_dir, pictures.of_walk(prefix, data_set, flags.images, flags.n)
+    write_files(figures_dir, vae_graph.pictures.of_walk(prefix, data_set, flags.images, flags.n)
                 | {"walk.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
     return f"The walk is in {figures_dir / 'walk.png'} and walk.gif"
 
@@ -67,11 +79,11 @@ def compare(flags: argparse.Namespace) -> str:
     figures_dir = figures_folder(flags, data_set)
     test = data_set.test.first(flags.n_images)
     images = test.images
-    found = comparison.compare(*prefixes, images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
+    found = vae_graph.comparison.compare(*prefixes, images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
                                verbose=sys.stdout.isatty())
-    record = report.as_json(flags, data_set, comparison=report.fields(found))
+    record = report.as_json(flags, data_set, comparison=found)
     named = dict(zip("AB", prefixes, strict=True))
-    drawn = pictures.of_comparison(named, images, test.digits, flags.seed, data_set.title, flags.palette)
+    drawn = vae_graph.pictures.of_comparison(named, images, test.digits, flags.seed, data_set.title, flags.palette)
     write_files(figures_dir, drawn | {"comparison.json": record.encode()})
     text = report.comparison(describe_images(data_set, test), found)
     return record if flags.json else f"{text}\nThe picture and comparison.json are in {figures_dir}"
@@ -79,6 +91,8 @@ def compare(flags: argparse.Namespace) -> str:
 
 def explore(flags: argparse.Namespace) -> str:
     """A page to explore the latent spaces of one checkpoint or two in, or of those that are dropped on it."""
+    from vae_graph.pages import explorer
+
     if len(flags.checkpoints) > explorer.MAX_MODELS:
         raise SettingsError(f"CHECKPOINT: expected at most {explorer.MAX_MODELS}, found {len(flags.checkpoints)}")
     prefixes = [find_checkpoint(path) for path in flags.checkpoints]
@@ -98,6 +112,8 @@ def explore(flags: argparse.Namespace) -> str:
 
 def trace(flags: argparse.Namespace) -> str:
     """A page that steps through the graph of a checkpoint's network."""
+    from vae_graph.pages import graph
+
     prefix = find_checkpoint(flags.checkpoint)
     data_set = load_data(flags)
     figures_dir = figures_folder(flags, data_set)
@@ -109,6 +125,7 @@ def trace(flags: argparse.Namespace) -> str:
 
 def export(flags: argparse.Namespace) -> str:
     """A checkpoint's network for use without this program, or without TensorFlow."""
+    exports = vae_graph.export
     every = ((flags.saved_model, exports.saved_model), (flags.onnx, exports.onnx), (flags.npz, exports.npz),
              (flags.safetensors, exports.safetensors))
     wanted = [(place, write) for place, write in every if place]
@@ -119,3 +136,29 @@ def export(flags: argparse.Namespace) -> str:
     for place, write in wanted:
         write(prefix, place)
     return f"{prefix} is exported to {' and '.join(str(place) for place, _ in wanted)}"
+
+
+COMMANDS = {
+    "inspect": Command("inspect a checkpoint: format, layer sizes, step, every variable",
+                       (group.checkpoint, group.json), inspect, needs_tensorflow=False),
+    "evaluate": Command("evaluate a checkpoint on the test images",
+                        (group.checkpoint, group.measuring, group.images, group.noise, group.json), evaluate),
+    "figures": Command("draw the pictures of a checkpoint",
+                       (group.checkpoint, group.images, group.noise, group.manifold, group.palette("jet"),
+                        group.figures_in(group.CHECKPOINT_FIGURES)), figures),
+    "sample": Command("draw samples from a checkpoint: z from the prior, decoded",
+                      (group.checkpoint, group.samples, group.seed, group.figures_in(group.CHECKPOINT_FIGURES)),
+                      sample),
+    "walk": Command("interpolate between two test images in a checkpoint's latent space, as a picture and an animation",
+                    (group.checkpoint, group.two_images, group.data, group.figures_in(group.CHECKPOINT_FIGURES)), walk),
+    "explore": Command("write a page to explore latent spaces in a browser, of one checkpoint, of two, or of none",
+                       (group.checkpoints_to_explore, group.data, group.palette("accessible"),
+                        group.figures_in(group.CHECKPOINT_FIGURES)), explore),
+    "trace": Command("write a page to step through the graph of a checkpoint's network, operation by operation",
+                     (group.checkpoint, group.data, group.figures_in(group.CHECKPOINT_FIGURES)), trace),
+    "compare": Command("compare two checkpoints, in metrics and in a picture",
+                       (group.two_checkpoints, group.measuring, group.images, group.palette("accessible"),
+                        group.figures_in(Path("figures", "comparison")), group.json), compare),
+    "export": Command("export a checkpoint's network as a SavedModel, as ONNX graphs or as arrays",
+                      (group.checkpoint, group.export), export),
+}

@@ -1,44 +1,47 @@
-"""Running a command: its function, its output, and one line for each error.
-
-TensorFlow is imported only with the function of a command that needs it.
-"""
+"""Running a command: TensorFlow's import, the command's output, and one line for each error."""
 
 import argparse
 import contextlib
-import importlib
+import io
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from typing import TextIO
 
-from vae_graph.checkpoints import first_line
-from vae_graph.cli.flags import COMMANDS, SWEEP, TRAIN, TRAIN_IN_CLUSTER, program_name
 from vae_graph.cli.memory import check_memory
-from vae_graph.cluster import config
-from vae_graph.errors import UserError, printable
+from vae_graph.cli.parser import Command, program_name
+from vae_graph.errors import UserError, first_line, printable
 from vae_graph.runs.signals import Stopped
 
-# oneDNN's matrix products are faster. TensorFlow takes them by itself only on processors with VNNI or AMX.
-TENSORFLOW_ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+TENSORFLOW_ENVIRONMENT = {
+    # Its matrix products are faster. TensorFlow takes them by itself only on processors with VNNI or AMX.
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    # In a cluster, a task that is gone is an error at once.
+    "GRPC_FAIL_FAST": "true",
+}
 
 
-def execute(flags: argparse.Namespace) -> int:
+def execute(command: Command, flags: argparse.Namespace) -> int:
     """Run a command and return the exit status: 0; 2 after an error; 128 + its number after a signal."""
     resume_hint = ("; rerun the same command, without --restart, to resume from the latest checkpoint"
-                   if flags.command in (TRAIN, SWEEP) else "")
+                   if command.is_training else "")
     try:
         # With --json, standard output is for the JSON only.
         with contextlib.redirect_stdout(sys.stderr) if vars(flags).get("json") else contextlib.nullcontext():
-            text = run_command(flags)
-        print(*map(printable, text.split("\n")), sep="\n", flush=True)
+            if command.needs_tensorflow:
+                check_memory(flags)
+                import_tensorflow()
+            text = command.function(flags)
+        show(text)
         return 0
     except UserError as error:
         message = str(error)
     except BrokenPipeError:
         discard(sys.stdout)
-        if not resume_hint:
+        if not command.is_training:
             return 0                 # a command that only reads ends quietly, as `head` expects of it
         message = f"expected an output that stays open, found it closed{resume_hint}"
     except _out_of_memory_errors() as error:
@@ -55,6 +58,11 @@ def execute(flags: argparse.Namespace) -> int:
     return 2
 
 
+def show(text: str) -> None:
+    """Print lines without the control characters that a name in them may have."""
+    print(*map(printable, text.split("\n")), sep="\n", flush=True)
+
+
 def complain(text: str) -> None:
     """Print to standard error, even if its reader has gone, as in `2>&1 | head`."""
     try:
@@ -68,39 +76,38 @@ def discard(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def run_command(flags: argparse.Namespace) -> str:
-    """The text that a command prints at its end."""
-    if COMMANDS[flags.command].needs_tensorflow:
-        check_memory(flags)
-    if flags.command == TRAIN and (cluster := config.from_environment(flags.cluster_timeout, flags.sync_replicas)):
-        return load_function(TRAIN_IN_CLUSTER)(flags, cluster)
-    return load_function(COMMANDS[flags.command].function)(flags)
+def prepare_standard_streams() -> None:
+    """Replace standard streams that are closed, so that no other file gets their descriptors and all can be used."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)       # gets the lowest free descriptor, which is this one
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")        # a name that cannot be encoded must not end a run
 
 
-def _out_of_memory_errors() -> tuple[type[Exception], ...]:
-    """Python's and NumPy's error, and TensorFlow's if it is imported."""
-    tensorflow = sys.modules.get("tensorflow")
-    return (MemoryError, tensorflow.errors.ResourceExhaustedError) if tensorflow else (MemoryError,)
-
-
-def load_function(name: str) -> Callable[..., str]:
-    """The function `module:name`."""
-    module, _, function = name.partition(":")
+def import_tensorflow() -> None:
+    """Import TensorFlow with the program's settings, which are environment variables that the user may set too."""
     for variable, value in TENSORFLOW_ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
-    with quiet_imports():
-        return getattr(importlib.import_module(module), function)
+    with _quiet_import():
+        import tensorflow  # noqa: F401
 
 
 @contextlib.contextmanager
-def quiet_imports() -> Iterator[None]:
+def _quiet_import() -> Iterator[None]:
     """Suppress TensorFlow's start-up messages, unless the user set a level for them, and tracebacks on Ctrl-C.
 
     Some messages are written during the import, regardless of TensorFlow's log level and of Python's streams: then
     the file descriptor itself is redirected.
     """
     with contextlib.ExitStack() as stack:
-        if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        is_main_thread = threading.current_thread() is threading.main_thread()       # no other may set handlers
+        if is_main_thread and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             stack.callback(signal.signal, signal.SIGINT, signal.default_int_handler)
         if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
@@ -113,3 +120,9 @@ def quiet_imports() -> Iterator[None]:
         yield
         if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
             logging.getLogger("tensorflow").setLevel("ERROR")        # else it warns of deprecated functions
+
+
+def _out_of_memory_errors() -> tuple[type[Exception], ...]:
+    """Python's and NumPy's error, and TensorFlow's if it is imported."""
+    tensorflow = sys.modules.get("tensorflow")
+    return (MemoryError, tensorflow.errors.ResourceExhaustedError) if tensorflow else (MemoryError,)

@@ -1,10 +1,16 @@
 """The inputs of the commands: checkpoints and data sets."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vae_graph import checkpoints, data
+import vae_graph
 from vae_graph.errors import printable
+
+if TYPE_CHECKING:
+    from vae_graph.data import DataSet, Split
 
 NO_MNIST = """\
 {line}
@@ -17,7 +23,7 @@ NO_MNIST = """\
 
 def find_checkpoint(path: Path) -> str:
     """The prefix of the checkpoint that a path refers to; prints which ones of a folder are not taken."""
-    found = checkpoints.find(path)
+    found = vae_graph.checkpoints.find(path)
     for problem in found.problems.values():
         print(f"skipped: {problem}")
     if found.others:
@@ -25,8 +31,9 @@ def find_checkpoint(path: Path) -> str:
     return found.prefix
 
 
-def load_data(flags: argparse.Namespace) -> data.DataSet:
+def load_data(flags: argparse.Namespace) -> DataSet:
     """The data set that the flags ask for."""
+    data = vae_graph.data
     data_folder = data.data_folder(flags.data_dir)
     if flags.dataset == "rendered":
         return data.rendered_digits()
@@ -41,7 +48,7 @@ def load_data(flags: argparse.Namespace) -> data.DataSet:
         return data.rendered_digits()
 
 
-def describe_images(data_set: data.DataSet, test: data.Split, noisy: bool = False) -> str:
+def describe_images(data_set: DataSet, test: Split, noisy: bool = False) -> str:
     """A description of the test images, all or the first of them, for a heading."""
     is_all = len(test.digits) == len(data_set.test.digits)
     return (f"{'Test set' if is_all else f'First {len(test.digits)} test images'} of {data_set.title or data_set.name}"

@@ -1,14 +1,27 @@
 """The outputs of the commands: folders that are known to be writable, files that are written atomically."""
 
-import argparse
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from __future__ import annotations
 
-from vae_graph import pictures
-from vae_graph.checkpoints.files import remove_stale, write_atomic
-from vae_graph.data import DataSet
+import argparse
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import vae_graph
+from vae_graph.checkpoints.format import CheckpointError
+from vae_graph.cli.execution import complain
+from vae_graph.errors import UserError, printable
+from vae_graph.files import remove_stale, write_atomic
 from vae_graph.settings import SettingsError
+
+if TYPE_CHECKING:
+    from vae_graph.data import DataSet
+
+
+class ResultsMissing(UserError):
+    """A training is complete, but some of its results could not be written. The message names them."""
 
 
 def figures_folder(flags: argparse.Namespace, data_set: DataSet) -> Path:
@@ -26,13 +39,10 @@ def writable_folder(flag: str, path: Path) -> Path:
         raise SettingsError(f"{flag}: expected a writable folder, found {path}: {error.strerror}") from None
 
 
-def draw_results(prefix: str, data_set: DataSet, flags: argparse.Namespace, figures_dir: Path, note: str = ""
-                 ) -> dict[str, bytes]:
-    """Write the pictures of a checkpoint that a training draws, and return them by their names."""
-    drawn = pictures.of_training(prefix, data_set, flags.seed, flags.manifold_grid == "gaussian", flags.add_noise,
-                                 flags.palette, note)
-    write_files(figures_dir, drawn)
-    return drawn
+def draw_results(prefix: str, data_set: DataSet, flags: argparse.Namespace, note: str = "") -> dict[str, bytes]:
+    """The pictures of a checkpoint that a training draws, by their names."""
+    return vae_graph.pictures.of_training(prefix, data_set, flags.seed, flags.manifold_grid == "gaussian",
+                                          flags.add_noise, flags.palette, note)
 
 
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -40,3 +50,28 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     remove_stale(folder)
     for name, content in contents.items():
         write_atomic(folder / name, content)
+
+
+@contextlib.contextmanager
+def optional(what: str, missing: set[str]) -> Iterator[None]:
+    """Results that a training can do without: an error costs a line, and `what` is in `missing` until it succeeds."""
+    try:
+        yield
+        missing.discard(what)
+    except (OSError, CheckpointError) as error:
+        missing.add(what)
+        complain(f"{what}: not written: {printable(error)}")
+
+
+def write_optional(folder: Path, contents: Mapping[str, bytes], missing: set[str]) -> None:
+    """As `write_files`, of results that a training can do without: see `optional`."""
+    for name, content in contents.items():
+        with optional(str(folder / name), missing):
+            write_files(folder, {name: content})
+
+
+def check_complete(prefix: str, missing: set[str]) -> None:
+    """Raise ResultsMissing if a training's results are not complete."""
+    if missing:
+        raise ResultsMissing(f"expected to write {', '.join(sorted(missing))}, found the errors above; the training is "
+                             f"complete, and its checkpoint is {prefix}; rerun the same command to write them again")

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import vae_graph
 from vae_graph.checkpoints.inspection import STEPS_PER_EPOCH, Inspection
-from vae_graph.cluster.config import Cluster
 
 if TYPE_CHECKING:        # these import TensorFlow, which `inspect` does without
-    from vae_graph.checkpoints.comparison import Comparison
+    from vae_graph.comparison import Comparison
     from vae_graph.data import DataSet
     from vae_graph.evaluation import Evaluation
 
@@ -31,19 +30,6 @@ METRICS = {
     "KL": ("KL", "Regularization_error minus n_z"),
     "negative_IWAE_bound": ("negative IWAE bound", "importance-weighted, {iwae_samples} samples per image"),
 }
-
-# The keys in the JSON, by the fields' names: programs that read it rely on them.
-JSON_KEYS = {"origin": "naming", "mismatch": "misfit"}
-
-
-def describe_replica(cluster: Cluster, batch_size: int) -> str:
-    """A replica's role and its shard of each batch."""
-    n_replicas = len(cluster.replicas)
-    who = f"{cluster.task}, {'the chief' if cluster.is_chief else f'replica {cluster.replica}'} of {n_replicas}"
-    servers = f"{len(cluster.parameter_servers)} parameter server{'s' if len(cluster.parameter_servers) > 1 else ''}"
-    batch = (f"{len(cluster.shard(batch_size))} of the {batch_size} images of each batch" if cluster.sync_replicas
-             else f"batches of {batch_size} images of its own, asynchronously")
-    return f"{who} with {servers}: {batch}"
 
 
 def inspection(found: Inspection) -> str:
@@ -130,14 +116,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells)
 
 
-def fields(result: Any) -> dict:
-    """A result's fields, for `as_json`."""
-    return dataclasses.asdict(result, dict_factory=lambda items: {JSON_KEYS.get(name, name): value
-                                                                  for name, value in items})
-
-
 def as_json(flags: argparse.Namespace, data_set: DataSet | None = None, **results: object) -> str:
-    """Results, with the flags, the data set, the versions and the machine that they depend on."""
+    """Results, which may be dataclasses, with the flags, data set, versions and machine that they depend on."""
     return json.dumps({
         "flags": vars(flags),
         "data": {"name": data_set.name, "sha256": data_set.sha256} if data_set else None,
@@ -146,7 +126,12 @@ def as_json(flags: argparse.Namespace, data_set: DataSet | None = None, **result
         "host": {"machine": platform.machine(), "threads": os.cpu_count()},
         "seed": vars(flags).get("seed"),
         **results,
-    }, indent=1, allow_nan=False, default=Path.as_posix)
+    }, indent=1, allow_nan=False, default=_as_json)
+
+
+def _as_json(value: Any) -> object:
+    """What stands in JSON for a path or a dataclass."""
+    return value.as_posix() if isinstance(value, Path) else dataclasses.asdict(value)
 
 
 def _version(package: str) -> str:
