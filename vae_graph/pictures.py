@@ -94,7 +94,9 @@ def latent_plane(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if n_z == 2:
         return np.zeros(2), np.eye(2)
     origin = codes.mean(0)
-    _, _, components = np.linalg.svd(codes - origin, full_matrices=False)
+    # With fewer codes than dimensions, rows of zeros complete the components.
+    missing = np.zeros((max(0, n_z - len(codes)), n_z), codes.dtype)
+    _, _, components = np.linalg.svd(np.concatenate([codes - origin, missing]), full_matrices=False)
     axes = np.zeros((2, n_z))
     axes[:min(2, n_z)] = components[:2]
     # A component's sign is arbitrary; the largest coefficient is made positive so that pictures do not flip.

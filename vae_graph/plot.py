@@ -148,9 +148,11 @@ def training_curve(errors: dict[str, list], title: str = "") -> Figure:
     """The mean errors of each epoch, as `training.train` returns them."""
     figure = _figure(8, 6, title)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(2, 1))
-    upper.plot(errors["epoch"], errors["ELBO"], label="ELBO (negative, plus n_z)")
-    upper.plot(errors["epoch"], errors["Recon_error"], label="Recon_error")
-    lower.plot(errors["epoch"], errors["Regularization_error"], "C2", label="Regularization_error (KL + n_z)")
+    marker = "o" if len(errors["epoch"]) == 1 else None          # a line of one point is invisible
+    upper.plot(errors["epoch"], errors["ELBO"], label="ELBO (negative, plus n_z)", marker=marker)
+    upper.plot(errors["epoch"], errors["Recon_error"], label="Recon_error", marker=marker)
+    lower.plot(errors["epoch"], errors["Regularization_error"], "C2", label="Regularization_error (KL + n_z)",
+               marker=marker)
     lower.set_xlabel("epoch")
     lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for ax in (upper, lower):

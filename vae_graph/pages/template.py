@@ -1,6 +1,7 @@
 """Templates of pages, and what is inserted into them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,9 +14,8 @@ def fill(template: str, scripts: Sequence[str], data: Mapping[str, object]) -> b
     parts = {"data": json.dumps(data).replace("<", "\\u003c")} | {
         name: (FOLDER / name).read_text(encoding="utf-8") for name in scripts}
     text = (FOLDER / template).read_text(encoding="utf-8")
-    for name, content in parts.items():
-        text = text.replace(f"{{{{{name}}}}}", content)
-    return text.encode()
+    # In one pass: the data may have such marks in it.
+    return re.sub(r"\{\{([\w.]+)\}\}", lambda mark: parts[mark[1]], text).encode()
 
 
 def label(prefix: str) -> str:
