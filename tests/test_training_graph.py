@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from tests.helpers import ORACLE_DIR, SETTINGS
 from vae_graph import Variational_autoencoder
-from vae_graph.training_graph import adam, prototype, split_rows, stateless_uniform, training_graph
+from vae_graph.training_graph import prototype, split_rows, stateless_uniform, training_graph
 
 
 def test_each_step_has_pixel_noise_of_its_own():
@@ -89,7 +89,7 @@ def test_gradients_are_those_that_an_optimizer_computes(digits, n_towers):
         tf.set_random_seed(7)
         step = prototype(784, dataclasses.replace(SETTINGS, batch_size=8), split_rows(8, n_towers))
         ours = step.gradients
-        theirs = adam(SETTINGS, tf.Variable(0, trainable=False)).compute_gradients(step.errors[-1])
+        theirs = tf.train.AdamOptimizer().compute_gradients(step.errors[-1])
         session.run(tf.global_variables_initializer())
         found, expected = session.run([[gradient for gradient, _ in ours], [gradient for gradient, _ in theirs]],
                                       {step.batch: digits.train.images[:8], step.keep_prob: 0.6})

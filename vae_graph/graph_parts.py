@@ -4,7 +4,7 @@ import tensorflow.compat.v1 as tf
 
 from vae_graph.model import Variational_autoencoder, add_noise
 from vae_graph.settings import Settings
-from vae_graph.training_graph import adam
+from vae_graph.training_graph import learning_rate
 
 
 def schematic(n_input: int, settings: Settings) -> tf.GraphDef:
@@ -19,7 +19,8 @@ def schematic(n_input: int, settings: Settings) -> tf.GraphDef:
         *_, ELBO = Variational_autoencoder(
             X, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, keep_prob,
             add_noise(X) if settings.add_noise else None)
-        adam(settings, tf.train.get_or_create_global_step()).minimize(ELBO)
+        global_step = tf.train.get_or_create_global_step()
+        tf.train.AdamOptimizer(learning_rate(settings, global_step)).minimize(ELBO)
         graph_def = graph.as_graph_def(add_shapes=True)
 
     parts = graph_parts(graph_def, ELBO.op.name)

@@ -76,7 +76,7 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
     """
     input_data, dropout_rate, global_step = inputs(n_input)
     one_step = prototype(n_input, settings, split_rows(settings.batch_size, n_towers))
-    optimizer = adam(settings, global_step)
+    optimizer = tf.train.AdamOptimizer(lambda: learning_rate(settings, global_step))     # each update calls it
     # Read once for all steps of a run; the first step's update waits for its noise, and so for this.
     first_step = global_step.read_value()
     steps: list[Step] = []
@@ -100,10 +100,10 @@ def inputs(n_input: int) -> tuple[tf.Tensor, tf.Tensor, tf.Variable]:
             tf.Variable(0, trainable=False, use_resource=True))
 
 
-def adam(settings: Settings, global_step: tf.Variable) -> tf.train.AdamOptimizer:
-    """The original's optimizer, whose learning rate decays continuously: each update calculates it anew."""
-    return tf.train.AdamOptimizer(lambda: tf.train.exponential_decay(
-        settings.learning_rate, global_step, settings.decay_step, settings.decay_rate))
+def learning_rate(settings: Settings, global_step: tf.Variable) -> tf.Tensor:
+    """That of the original's `AdamOptimizer`, which decays continuously."""
+    return tf.train.exponential_decay(
+        settings.learning_rate, global_step, settings.decay_step, settings.decay_rate)
 
 
 def split_rows(n_rows: int, n_parts: int) -> list[range]:

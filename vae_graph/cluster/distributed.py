@@ -21,7 +21,7 @@ from vae_graph.runs.record import parse_record
 from vae_graph.runs.recorder import OnCheckpoint, recording
 from vae_graph.settings import Settings, SettingsError
 from vae_graph.training import batch_indices, session_config
-from vae_graph.training_graph import adam, copy, inputs, prototype, split_rows, stateless_noise
+from vae_graph.training_graph import copy, inputs, learning_rate, prototype, split_rows, stateless_noise
 
 
 def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
@@ -53,7 +53,8 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                 mean_errors = accumulator.take_grad(n_replicas) if is_chief else tf.no_op()
         with tf.control_dependencies([mean_errors]):     # before a gradient is sent: no replica can be a step ahead
             gradients = [(n_replicas * gradient, variable) for gradient, variable in gradients]
-        optimizer = tf.train.SyncReplicasOptimizer(adam(settings, global_step), n_replicas, n_replicas)
+        optimizer = tf.train.SyncReplicasOptimizer(
+            tf.train.AdamOptimizer(learning_rate(settings, global_step)), n_replicas, n_replicas)
         token = tf.identity(optimizer.apply_gradients(gradients, global_step))       # the number of the next step
         optimizer.ready_for_local_init_op.mark_used()
         saver, initializer = tf.train.Saver(), tf.global_variables_initializer()

@@ -19,7 +19,7 @@ from vae_graph.graph_parts import graph_parts
 from vae_graph.model import Bernoulli_decoder, Variational_autoencoder
 from vae_graph.pages.template import fill, label
 from vae_graph.settings import Settings
-from vae_graph.training_graph import adam
+from vae_graph.training_graph import learning_rate
 
 N_IMAGES = 4                     # in the recorded batch
 MAX_SIZE = 64, 256               # rows and columns of the picture of a value; of larger ones every n-th is shown
@@ -50,7 +50,8 @@ def build(sizes: checkpoints.LayerSizes) -> Built:
         z, X_out, _, _, ELBO = Variational_autoencoder(
             images, sizes.n_hidden_encoder, sizes.n_z, sizes.n_hidden_decoder, keep_prob)
         global_step = tf.Variable(0, trainable=False, use_resource=True)
-        train_op = adam(Settings(), global_step).minimize(ELBO, global_step=global_step)
+        optimizer = tf.train.AdamOptimizer(learning_rate(Settings(), global_step))
+        train_op = optimizer.minimize(ELBO, global_step=global_step)
         of_parts = graph_parts(graph.as_graph_def(), ELBO.op.name)
         any_z = tf.placeholder(tf.float32, [None, sizes.n_z], name="any_z")
         decoded = Bernoulli_decoder(any_z, sizes.n_hidden_decoder, sizes.n_input, keep_prob=1.0)
