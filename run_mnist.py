@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import vae_graph  # its modules, and TensorFlow with them, are imported on first use
 from vae_graph.cli import commands, local_cluster, outputs, report
@@ -23,8 +23,11 @@ from vae_graph.files import lock_dir, remove_stale
 from vae_graph.settings import Settings
 
 if TYPE_CHECKING:
+    from vae_graph.cluster.config import Cluster
     from vae_graph.data import DataSet
     from vae_graph.evaluation import Evaluation
+
+TrainNetwork = Callable[..., tuple[str, dict[str, list]]]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,52 +46,67 @@ def main(argv: list[str] | None = None) -> int:
     return execute(COMMANDS[flags.command], flags)
 
 
-def train(flags: argparse.Namespace) -> str:
-    """The original's program: data, training, evaluation, pictures. In a cluster, this process's part of it."""
-    from vae_graph.cluster import config, distributed
+class Trained(NamedTuple):
+    """A network that was trained, and its results."""
 
-    cluster = config.from_environment(flags.cluster_timeout)
-    if cluster and cluster.task in cluster.parameter_servers:
+    prefix: str                  # of the last checkpoint
+    errors: "Evaluation"         # on the test set
+    figures_dir: Path
+    missing: set[str]            # the results that could not be written
+
+
+def train(flags: argparse.Namespace) -> str:
+    """The original's program: data, training, evaluation, pictures. With `TF_CONFIG`, this process's part of it."""
+    from vae_graph.cluster import config
+
+    if cluster := config.from_environment(flags.cluster_timeout):
+        return train_in_cluster(flags, cluster)
+    train_network = functools.partial(vae_graph.training.train, n_towers=flags.towers)
+    return train_and_report(flags, load_data(flags), train_network)
+
+
+def train_in_cluster(flags: argparse.Namespace, cluster: "Cluster") -> str:
+    """The part of one task: a parameter server, a worker, or the chief, which evaluates and draws too."""
+    from vae_graph.cluster import distributed
+
+    if cluster.task in cluster.parameter_servers:
         distributed.serve(cluster)
         return f"{cluster.task}: finished"
-    data_set, settings = load_data(flags), settings_from(flags)
-    train_network = (functools.partial(distributed.train, cluster=cluster) if cluster else
-                     functools.partial(vae_graph.training.train, n_towers=flags.towers))
-    if cluster and cluster.task != cluster.replicas[0]:
-        train_network(data_set.train.pixels, data_set.sha256, settings, flags.checkpoint_dir)
-        return f"{cluster.task}: finished"
-    missing: set[str] = set()
-    prefix, errors, figures_dir = train_evaluate_draw(flags, data_set, settings, train_network, missing)
-    show(report.errors(describe_images(data_set, data_set.test, flags.add_noise), errors))
-    outputs.check_complete(prefix, missing)
-    return f"The checkpoint is {prefix}; the pictures and run.json are in {figures_dir}"
+    data_set = load_data(flags)
+    train_network = functools.partial(distributed.train, cluster=cluster)
+    if cluster.task == cluster.replicas[0]:
+        return train_and_report(flags, data_set, train_network)
+    train_network(data_set.train.pixels, data_set.sha256, settings_from(flags), flags.checkpoint_dir)
+    return f"{cluster.task}: finished"
 
 
-def train_evaluate_draw(flags: argparse.Namespace, data_set: "DataSet", settings: Settings,
-                        train_network: Callable[..., tuple[str, dict[str, list]]], missing: set[str]
-                        ) -> "tuple[str, Evaluation, Path]":
+def train_and_report(flags: argparse.Namespace, data_set: "DataSet", train_network: TrainNetwork) -> str:
+    """Train and evaluate; print the errors on the test set."""
+    trained = train_evaluate_draw(flags, data_set, train_network)
+    show(report.errors(describe_images(data_set, data_set.test, flags.add_noise), trained.errors))
+    outputs.check_complete(trained.missing)
+    return f"The checkpoint is {trained.prefix}; the pictures and run.json are in {trained.figures_dir}"
+
+
+def train_evaluate_draw(flags: argparse.Namespace, data_set: "DataSet", train_network: TrainNetwork) -> Trained:
     """Train, evaluate on the test set, write pictures and run.json.
 
     Args:
         flags: of the command.
         data_set: see `load_data`.
-        settings: see `Settings`.
         train_network: `training.train`, or another function with its first arguments.
-        missing: gets the names of results that cannot be written, see `outputs.optional`.
-
-    Returns:
-        The last checkpoint's prefix, its errors on the test set, and the folder of the pictures.
     """
     from vae_graph.runs.folder import archive_run
 
+    settings, missing = settings_from(flags), set[str]()
     checkpoint_dir = outputs.writable_folder("--checkpoint_dir", flags.checkpoint_dir / data_set.results_subdir)
     figures_dir = outputs.figures_folder(flags, data_set)
 
     def draw(prefix: str) -> dict[str, bytes]:
         drawn: dict[str, bytes] = {}
-        with outputs.optional("pictures", missing):
+        with outputs.optional(f"pictures in {figures_dir}", missing):
             drawn = outputs.draw_results(prefix, data_set, flags)
-            outputs.write_optional(figures_dir, drawn, missing)
+        outputs.write_optional(figures_dir, drawn, missing)
         return drawn
 
     with lock_dir(checkpoint_dir):
@@ -99,17 +117,16 @@ def train_evaluate_draw(flags: argparse.Namespace, data_set: "DataSet", settings
               f"{len(data_set.test.digits)} test images")
         prefix, history = train_network(data_set.train.pixels, data_set.sha256, settings, checkpoint_dir, draw,
                                         histograms=flags.histograms)
-        test = data_set.test
+        test, plot = data_set.test, vae_graph.plot
         errors = vae_graph.evaluation.evaluate(prefix, test.images, test.digits, flags.seed, noisy=flags.add_noise)
-        plot = vae_graph.plot
         schematic = plot.schematic(data_set.train.pixels.shape[1], settings.n_hidden_encoder, settings.n_z,
                                    settings.n_hidden_decoder, settings.keep_prob, data_set.title)
         results = {"model.png": plot.png(schematic),
                    "run.json": report.as_json(flags, data_set, test=errors, training=history).encode()}
-        if history["epoch"]:             # else every epoch was trained elsewhere
+        if history["epoch"]:             # a run that begins with a checkpoint of its last epoch has none
             results["training_curve.png"] = plot.png(plot.training_curve(history, data_set.title))
         outputs.write_optional(figures_dir, results, missing)
-    return prefix, errors, figures_dir
+    return Trained(prefix, errors, figures_dir, missing)
 
 
 def sweep(flags: argparse.Namespace) -> str:
@@ -117,20 +134,21 @@ def sweep(flags: argparse.Namespace) -> str:
     data_set = load_data(flags)
     figures_dir = outputs.writable_folder("--figures_dir", flags.figures_dir / "sweep" / data_set.results_subdir)
     train_network = functools.partial(vae_graph.training.train, n_towers=flags.towers)
-    missing: set[str] = set()
-    prefixes, errors = {}, {}
+    trained: dict[int, Trained] = {}
     for n_z in flags.n_z:
         print(f"n_z = {n_z}", flush=True)
-        run_flags = argparse.Namespace(**vars(flags) | {
+        trained[n_z] = train_evaluate_draw(argparse.Namespace(**vars(flags) | {
             "n_z": n_z, "checkpoint_dir": flags.checkpoint_dir / "sweep" / f"n_z-{n_z}",
-            "figures_dir": flags.figures_dir / "sweep" / f"n_z-{n_z}"})
-        prefixes[n_z], errors[n_z], _ = train_evaluate_draw(run_flags, data_set, settings_from(run_flags),
-                                                            train_network, missing)
-    drawn = vae_graph.pictures.of_sweep({f"n_z = {n_z}": prefix for n_z, prefix in prefixes.items()}, data_set,
-                                        flags.seed, flags.add_noise)
-    outputs.write_files(figures_dir, drawn | {"sweep.json": report.as_json(flags, data_set, sweep=errors).encode()})
+            "figures_dir": flags.figures_dir / "sweep" / f"n_z-{n_z}"}), data_set, train_network)
+    errors = {n_z: one.errors for n_z, one in trained.items()}
+    missing = set().union(*(one.missing for one in trained.values()))
+    results = {"sweep.json": report.as_json(flags, data_set, sweep=errors).encode()}
+    with outputs.optional(f"pictures in {figures_dir}", missing):
+        prefixes = {f"n_z = {n_z}": one.prefix for n_z, one in trained.items()}
+        results |= vae_graph.pictures.of_sweep(prefixes, data_set, flags.seed, flags.add_noise)
+    outputs.write_optional(figures_dir, results, missing)
     show(report.sweep(describe_images(data_set, data_set.test, flags.add_noise), errors))
-    outputs.check_complete(prefixes[flags.n_z[-1]], missing)
+    outputs.check_complete(missing)
     return f"The picture and sweep.json are in {figures_dir}"
 
 

@@ -12,7 +12,8 @@ from vae_graph.training_graph import training_graph
 
 pytestmark = pytest.mark.quick
 
-HIDDEN_LAYERS = ("encoder_hidden_1", "encoder_hidden_2", "decoder_hidden_1", "decoder_hidden_2")
+# The oracle's noise in the order in which the builders draw it.
+NOISE = ("u_encoder_hidden_1", "u_encoder_hidden_2", "eps", "u_decoder_hidden_1", "u_decoder_hidden_2")
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +42,9 @@ def repeated(oracle, request):
             feeds = {graph.input_data: np.concatenate(oracle["x"][first:first + steps]) / np.float32(255),
                      graph.dropout_rate: keep_prob}
             for step, tower in np.ndindex(steps, n_towers):
-                noise, suffix = graph.steps[step].noise, f"_{tower}" if tower else ""
                 share = slice(*shares[tower:tower + 2])
-                feeds[noise[f"random_normal{suffix}/RandomStandardNormal"]] = oracle["eps"][first + step, share]
-                for layer in HIDDEN_LAYERS if keep_prob < 1 else ():
-                    feeds[noise[f"{layer}{suffix}/dropout/random_uniform/RandomUniform"]] = \
-                        oracle[f"u_{layer}"][first + step, share]
+                for name, tensor in zip(NOISE, graph.steps[step].noise[tower], strict=True):
+                    feeds[tensor] = oracle[name][first + step, share]
             return feeds
 
         for first in range(0, 20, n_steps):
@@ -57,12 +55,13 @@ def repeated(oracle, request):
         variables = {v.op.name: value for v, value in zip(
             tf.global_variables(), session.run(tf.global_variables()), strict=True)}
         towers = []
-        for suffix in ["", *(f"_{tower}" for tower in range(1, n_towers))]:
+        for tower in range(1, n_towers + 1):
+            scope = f"step_1/tower_{tower}"
             towers.append([
-                tf_graph.get_tensor_by_name(f"step_1/encoder_z{suffix}/strided_slice:0"),
-                tf_graph.get_tensor_by_name(f"step_1/encoder_z{suffix}/add_1:0"),
-                tf_graph.get_operation_by_name(f"step_1/decoder_hidden_1{suffix}/MatMul").inputs[0],
-                tf_graph.get_tensor_by_name(f"step_1/clip_by_value{suffix}:0")])
+                tf_graph.get_tensor_by_name(f"{scope}/encoder_z/strided_slice:0"),
+                tf_graph.get_tensor_by_name(f"{scope}/encoder_z/add_1:0"),
+                tf_graph.get_operation_by_name(f"{scope}/decoder_hidden_1/MatMul").inputs[0],
+                tf_graph.get_tensor_by_name(f"{scope}/clip_by_value:0")])
         ends = [tf.concat(parts, axis=0) for parts in zip(*towers, strict=True)]
         evaluation = session.run([*ends, graph.steps[0].errors], feed(0, 1, 1.0))
     return np.array(losses), variables, dict(zip(("mean", "std", "z", "x_out", "losses"), evaluation, strict=True))

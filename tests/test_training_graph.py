@@ -9,7 +9,14 @@ import tensorflow.compat.v1 as tf
 
 from tests.helpers import ORACLE_DIR, SETTINGS
 from vae_graph import Variational_autoencoder
-from vae_graph.training_graph import prototype, split_rows, stateless_uniform, training_graph
+from vae_graph.training_graph import (
+    build_prototype,
+    build_towers,
+    split_rows,
+    stateless_noise,
+    stateless_uniform,
+    training_graph,
+)
 
 
 def test_each_step_has_pixel_noise_of_its_own():
@@ -19,7 +26,7 @@ def test_each_step_has_pixel_noise_of_its_own():
         session.run(tf.global_variables_initializer())
         drawn = session.run([step.noise for step in graph.steps],
                             {graph.input_data: np.zeros([100, 784]), graph.dropout_rate: 0.6})
-    masks = [value for step in drawn for value in step.values() if value.shape == (25, 784)]
+    masks = [value for step in drawn for tower in step for value in tower if value.shape == (25, 784)]
     assert len(masks) == 2 * 2 * 2               # steps, towers, masks of each
     assert all((a != b).mean() > 0.99 for number, a in enumerate(masks) for b in masks[:number])
 
@@ -56,7 +63,7 @@ def test_noise_is_determined_by_seed_and_step():
                 # A step's noise depends on the step before, which is run too.
                 drawn = session.run([step.noise for step in graph.steps],
                                     {graph.input_data: np.zeros([50 * n_steps, 784]), graph.dropout_rate: 0.6})
-                found += [np.concatenate([value.ravel() for value in step.values()]) for step in drawn]
+                found += [np.concatenate([value.ravel() for tower in step for value in tower]) for step in drawn]
             return found
 
     one_by_one = noise(7, 1, range(4))
@@ -85,14 +92,16 @@ def test_uniform_numbers_have_16_random_bits():
 
 @pytest.mark.parametrize("n_towers", [1, 2, 3])
 def test_gradients_are_those_that_an_optimizer_computes(digits, n_towers):
+    settings = dataclasses.replace(SETTINGS, batch_size=8)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(7)
-        step = prototype(784, dataclasses.replace(SETTINGS, batch_size=8), split_rows(8, n_towers))
-        ours = step.gradients
-        theirs = tf.train.AdamOptimizer().compute_gradients(step.errors[-1])
+        prototypes = [build_prototype(784, settings, len(rows)) for rows in split_rows(8, n_towers)]
+        noise = [[tf.constant(0.5, shape=op.outputs[0].shape) for op in one.random_ops] for one in prototypes]
+        images = tf.constant(digits.train.images[:8])
+        errors, ours = build_towers(prototypes, images, tf.constant(0.6), noise, [], "step")
+        theirs = tf.train.AdamOptimizer().compute_gradients(errors[-1])
         session.run(tf.global_variables_initializer())
-        found, expected = session.run([[gradient for gradient, _ in ours], [gradient for gradient, _ in theirs]],
-                                      {step.batch: digits.train.images[:8], step.keep_prob: 0.6})
+        found, expected = session.run([[gradient for gradient, _ in ours], [gradient for gradient, _ in theirs]])
     assert [variable.name for _, variable in ours] == [variable.name for _, variable in theirs]
     for gradient, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(gradient, other, rtol=1e-4, atol=1e-5 * np.max(np.abs(other)))
@@ -110,21 +119,14 @@ def test_rows_are_split_evenly(n_rows, n_parts, sizes):
 def test_noise_does_not_depend_on_the_number_of_towers(batch_size):
     """Bit for bit, of every random op of the builders, dropout and pixel noise included."""
     settings = dataclasses.replace(SETTINGS, batch_size=batch_size, add_noise=True)
-
-    def noise(n_towers):
-        """That of the whole batch: seven tensors."""
-        with tf.Graph().as_default(), tf.Session() as session:
-            graph = training_graph(784, settings, n_towers=n_towers)
-            session.run(tf.global_variables_initializer())
-            drawn = [*session.run(graph.steps[0].noise, {graph.input_data: np.zeros([batch_size, 784]),
-                                                         graph.dropout_rate: 0.6}).values()]
-        n_built = min(n_towers, batch_size)
-        return [np.concatenate(drawn[number * n_built:(number + 1) * n_built]).tobytes() for number in range(7)]
-
-    expected = noise(1)
-    assert len({*expected}) == 7
-    for n_towers in (2, 3, 5, 16):
-        assert noise(n_towers) == expected
+    with tf.Graph().as_default(), tf.Session() as session:
+        random_ops = build_prototype(784, settings, batch_size).random_ops
+        noise = [stateless_noise(random_ops, split_rows(batch_size, n_towers), settings, tf.constant(3))
+                 for n_towers in (1, 2, 3, 5, 16)]
+        expected, *others = session.run([[tf.concat(parts, 0) for parts in zip(*step, strict=True)] for step in noise])
+    assert len({value.tobytes() for value in expected}) == len(random_ops) == 7
+    for other in others:
+        assert [value.tobytes() for value in other] == [value.tobytes() for value in expected]
 
 
 @pytest.mark.parametrize(("n_towers", "batch_size"), [(2, 4), (3, 8), (20, 3)])
@@ -132,9 +134,9 @@ def test_towers_of_any_sizes_are_one_network(digits, n_towers, batch_size):
     """Errors and gradients are those of a single tower."""
     settings = dataclasses.replace(SETTINGS, batch_size=batch_size, learning_rate=1.0)
     after = []
-    for towers in (1, n_towers):
+    for number in (1, n_towers):
         with tf.Graph().as_default(), tf.Session() as session:
-            graph = training_graph(784, settings, n_towers=towers)
+            graph = training_graph(784, settings, n_towers=number)
             tf.train.Saver().restore(session, str(ORACLE_DIR / "parameter0.ckpt"))
             feeds = {graph.input_data: digits.train.images[:batch_size], graph.dropout_rate: 0.6}
             errors = session.run([graph.steps[0].train_op, graph.steps[0].errors], feeds)[1]
@@ -150,5 +152,7 @@ def test_towers_are_on_the_gpus_in_turn(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["first", "second"])
     with tf.Graph().as_default() as graph:
         training_graph(784, SETTINGS, n_towers=3)
-    devices = [graph.get_operation_by_name(name).device for name in ("Log", "Log_3", "Log_6", "step_1/Log_3")]
-    assert devices == [f"/device:GPU:{number}" for number in (0, 1, 0, 1)]
+    for tower, number in ((1, 0), (2, 1), (3, 0)):
+        devices = {op.device for op in graph.get_operations()
+                   if op.type == "MatMul" and op.name.startswith(f"step_1/tower_{tower}/")}
+        assert devices == {f"/device:GPU:{number}"}

@@ -24,9 +24,9 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
           ) -> tuple[str, dict[str, list]]:
     """Train for `num_epoch` epochs in total, resuming from the latest valid checkpoint in `folder` if there is one.
 
-    A run that is stopped or killed, and then resumed, ends with the same bytes as an uninterrupted one: seed and epoch
-    determine the order of the images, seed and step the noise, and a checkpoint within an epoch has the sums of its
-    errors beside it.
+    A run that is stopped or killed, and then resumed, ends with the same bytes as an uninterrupted one: the order of
+    the images depends on seed and epoch only, the noise on seed and step only, and a checkpoint within an epoch has
+    the sums of the epoch's errors beside it.
 
     Args:
         pixels: uint8 [n, n_input], used in this order unless they are shuffled; the last partial batch is left out.
@@ -36,8 +36,8 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         folder: the folder of the checkpoints; it must exist.
         on_checkpoint: called with the prefix of the checkpoint resumed from and of each one written. It may return PNG
             files by their names, which become TensorBoard events.
-        n_towers: data-parallel splits of each batch. By default those of the run in `folder`; for a new run one per
-            GPU, or two without GPUs.
+        n_towers: data-parallel splits of each batch; by default the number of the run in `folder`, for a new run see
+            `default_towers`.
         histograms: write histograms of all weights and biases as events, at each checkpoint.
 
     Returns:
@@ -56,11 +56,11 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         tf.set_random_seed(settings.seed)                       # of the initial weights; noise is stateless
         graph = training_graph(pixels.shape[1], settings, STEPS_PER_RUN, run.record.n_towers)
         saver, initializer = tf.train.Saver(), tf.global_variables_initializer()
-        summary = events.histograms() if histograms else tf.no_op()
+        histogram_op = events.histograms() if histograms else None
         tf.get_default_graph().finalize()
 
         with (tf.Session(config=session_config(run.record.n_towers)) as session,
-              recording(run, session, saver, on_checkpoint, summary) as recorder):
+              recording(run, session, saver, on_checkpoint, histogram_op) as recorder):
             if run.checkpoint:
                 checkpoints.restore(session, saver, run.checkpoint.prefix)
             else:
@@ -75,8 +75,9 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                     _, errors = session.run(                            # the last train_op runs those before it
                         [steps[-1].train_op, [step.errors for step in steps]],
                         feed_dict={graph.input_data: np.divide(pixels[indices.ravel()], 255, dtype=np.float32),
-                                   graph.dropout_rate: settings.keep_prob})         # quirk 4: it takes keep_prob
+                                   graph.dropout_rate: settings.keep_prob})     # README, quirk 4: it takes keep_prob
                     recorder.after_steps(errors)
+                    run.step += len(steps)
                 recorder.end_epoch(epoch)
 
     return recorder.prefix, run.record.errors

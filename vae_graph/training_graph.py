@@ -1,11 +1,12 @@
-"""The training graph: a prototype of one gradient step, the copies of it that are run, and their noise.
+"""The training graph: a prototype of the network, the copies of it that are run, and their noise.
 
-The builders draw their noise with random ops whose state no checkpoint saves. So what they build is a prototype, which
-is never run: each step that a `Session.run` takes is a copy of it, with stateless noise in place of those ops.
+The builders draw noise with random ops, whose state no checkpoint saves; their signatures are the original's, so other
+noise cannot be passed in. Therefore the network is built once, as a prototype that is not run. Each step imports copies
+of it in which stateless random numbers replace the random ops: one copy per tower, a data-parallel split of the batch.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ class Step(NamedTuple):
 
     errors: list[tf.Tensor]          # the three of `ERROR_NAMES` on its batch, before its update
     train_op: tf.Operation
-    noise: dict[str, tf.Tensor]      # by the name of the prototype's random op that each replaces; may be fed
+    noise: list[list[tf.Tensor]]     # of each tower, in the order of `Prototype.random_ops`; may be fed
 
 
 class TrainingGraph(NamedTuple):
@@ -40,29 +41,21 @@ class TrainingGraph(NamedTuple):
 class Layer(NamedTuple):
     """A layer of a tower, x W + b."""
 
-    product: tf.Operation        # x W
+    x: tf.Tensor                 # float32 [n, n_in]
+    delta: tf.Tensor             # float32 [n, n_out], the gradient of the tower's ELBO with respect to x W
     weights: tf.Variable
     biases: tf.Variable
 
 
-class Tower(NamedTuple):
-    """The network on some rows of the batch. All towers share its weights."""
-
-    rows: range
-    errors: list[tf.Tensor]      # the share of these rows in the batch's three mean errors
-    layers: list[Layer]
-    draws: list[tf.Operation]    # the builders' random ops
-
-
 class Prototype(NamedTuple):
-    """The graph of one step up to its gradients: to be copied, not run."""
+    """The network on n images of a batch, forward and backward: to be copied, not run."""
 
     graph_def: tf.GraphDef
-    batch: tf.Tensor             # placeholder, float32 [rows of all towers, n_input]
+    images: tf.Tensor            # placeholder, float32 [n, n_input]
     keep_prob: tf.Tensor         # placeholder, float32 scalar
-    errors: list[tf.Tensor]
-    gradients: Gradients         # of the last error
-    towers: list[Tower]
+    errors: list[tf.Tensor]      # what the n images contribute to the batch's three mean errors
+    layers: list[Layer]
+    random_ops: list[tf.Operation]
 
 
 def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers: int = 1) -> TrainingGraph:
@@ -75,17 +68,20 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
         n_towers: data-parallel splits of each batch. Up to rounding, errors and gradients do not depend on it.
     """
     input_data, dropout_rate, global_step = inputs(n_input)
-    one_step = prototype(n_input, settings, split_rows(settings.batch_size, n_towers))
-    optimizer = tf.train.AdamOptimizer(lambda: learning_rate(settings, global_step))     # each update calls it
-    # Read once for all steps of a run; the first step's update waits for its noise, and so for this.
+    rows = split_rows(settings.batch_size, n_towers)
+    prototypes = {n_images: build_prototype(n_input, settings, n_images) for n_images in sorted({*map(len, rows)})}
+    # `apply_gradients` calls the function, so that each update reads the step counter after the previous update.
+    optimizer = tf.train.AdamOptimizer(lambda: learning_rate(settings, global_step))
+    # Read before any update: every update depends on its step's noise, and all noise on this value.
     first_step = global_step.read_value()
     steps: list[Step] = []
     for number in range(n_steps):
         images = input_data[number * settings.batch_size:(number + 1) * settings.batch_size]
         previous = [step.train_op for step in steps[-1:]]                # none before the first
         with tf.control_dependencies(previous):
-            noise = stateless_noise(one_step.towers, settings, first_step + number)
-        errors, gradients = copy(one_step, images, dropout_rate, noise, previous, f"step_{number + 1}")
+            noise = stateless_noise(prototypes[len(rows[0])].random_ops, rows, settings, first_step + number)
+        errors, gradients = build_towers([prototypes[len(some)] for some in rows], images, dropout_rate, noise,
+                                         previous, f"step_{number + 1}")
         with tf.control_dependencies(previous):
             train_op = optimizer.apply_gradients(gradients, global_step)
         steps.append(Step(errors, train_op, noise))
@@ -112,117 +108,112 @@ def split_rows(n_rows: int, n_parts: int) -> list[range]:
     return [range(part[0], part[-1] + 1) for part in parts]
 
 
-def prototype(n_input: int, settings: Settings, rows_of_towers: Sequence[range]) -> Prototype:
-    """Add the prototype of a step to the default graph. On a host with GPUs, its towers are placed on them in turn.
-
-    Args:
-        n_input: pixels per image.
-        settings: see `Settings`.
-        rows_of_towers: consecutive rows of a batch for each tower: together a whole batch, or a shard of it.
-    """
-    sizes = [len(rows) for rows in rows_of_towers]
-    # With static shapes the session need not compute any in each step.
-    batch = tf.placeholder(tf.float32, [sum(sizes), n_input], name="batch")
-    keep_prob = tf.placeholder(tf.float32, [], name="keep_prob")
-    n_gpus = len(tf.config.list_physical_devices("GPU"))
-    towers = []
-    for number, (images, rows) in enumerate(zip(tf.split(batch, sizes), rows_of_towers, strict=True)):
-        with tf.device(f"/device:GPU:{number % n_gpus}" if n_gpus else ""):
-            towers.append(tower(images, rows, keep_prob, settings))
-    errors = [tf.add_n(terms) for terms in zip(*(tower.errors for tower in towers), strict=True)]
-    gradients = batch_gradients(errors[-1], towers)
-    results = [*errors, *(gradient for gradient, _ in gradients)]
-    graph_def = tf.graph_util.extract_sub_graph(
-        tf.get_default_graph().as_graph_def(), [result.op.name for result in results])
-    return Prototype(graph_def, batch, keep_prob, errors, gradients, towers)
-
-
-def tower(images: tf.Tensor, rows: range, keep_prob: tf.Tensor, settings: Settings) -> Tower:
-    """Add the network on some rows of a batch, float32 [rows, n_input], to the default graph."""
+def build_prototype(n_input: int, settings: Settings, n_images: int) -> Prototype:
+    """Add the network on `n_images` of a batch to the default graph, forward and backward."""
     graph = tf.get_default_graph()
+    # With static shapes the session need not compute any in each step.
+    images = tf.placeholder(tf.float32, [n_images, n_input], name="images")
+    keep_prob = tf.placeholder(tf.float32, [], name="keep_prob")
     n_before = len(graph.get_operations())
     _, _, *errors = Variational_autoencoder(
         images, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, keep_prob,
         add_noise(images) if settings.add_noise else None)
+    errors = [error * (n_images / settings.batch_size) for error in errors]
+    # The builders return no layers; these, and the random ops, are found among the operations that they added.
     added = graph.get_operations()[n_before:]
-    by_handle = {variable.handle.name: variable for variable in tf.trainable_variables()}
-
-    def variable_read_by(tensor: tf.Tensor) -> tf.Variable:
-        return by_handle[tensor.op.inputs[0].name]
-
+    # The first prototype adds the variables too, whose initializers keep their random ops.
+    random_ops = [op for op in added if op.type in STATELESS_DRAWS and "/Initializer/" not in op.name]
+    products = [op for op in added if op.type == "MatMul"]
+    variables = {variable.handle.name: variable for variable in tf.trainable_variables()}
     layers = []
-    for product in (op for op in added if op.type == "MatMul"):
-        [plus_biases] = product.outputs[0].consumers()
-        layers.append(Layer(product, variable_read_by(product.inputs[1]), variable_read_by(plus_biases.inputs[1])))
-    # The first tower adds the variables too, whose initializers draw from the session's state.
-    draws = [op for op in added if op.type in STATELESS_DRAWS and "/Initializer/" not in op.name]
-    return Tower(rows, [error * (len(rows) / settings.batch_size) for error in errors], layers, draws)
+    for product, delta in zip(products, tf.gradients(errors[-1], [op.outputs[0] for op in products]), strict=True):
+        plus_biases = next(op for op in product.outputs[0].consumers() if op.type == "AddV2")
+        weights, biases = (variables[read.op.inputs[0].name] for read in (product.inputs[1], plus_biases.inputs[1]))
+        layers.append(Layer(product.inputs[0], delta, weights, biases))
+    results = [*errors, *(tensor for layer in layers for tensor in (layer.x, layer.delta))]
+    graph_def = tf.graph_util.extract_sub_graph(graph.as_graph_def(), [result.op.name for result in results])
+    return Prototype(graph_def, images, keep_prob, errors, layers, random_ops)
 
 
-def batch_gradients(error: tf.Tensor, towers: Sequence[Tower]) -> Gradients:
-    """The gradients of the towers' common error: equivalent to `Optimizer.compute_gradients(error)`.
-
-    That computes x^T delta, with delta the gradient with respect to x W, in each tower and adds the results. Here x
-    and delta are concatenated over the towers and multiplied once per weight matrix.
-    """
-    products = [layer.product for tower in towers for layer in tower.layers]
-    deltas = dict(zip(products, tf.gradients(error, [product.outputs[0] for product in products]), strict=True))
-    gradients: Gradients = []
-    for layers in zip(*(tower.layers for tower in towers), strict=True):
-        x = tf.concat([layer.product.inputs[0] for layer in layers], 0)
-        delta = tf.concat([deltas[layer.product] for layer in layers], 0)
-        gradients += [(tf.matmul(x, delta, transpose_a=True), layers[0].weights),
-                      (tf.reduce_sum(delta, 0), layers[0].biases)]
-    return gradients
-
-
-def copy(prototype: Prototype, images: tf.Tensor, keep_prob: tf.Tensor, noise: Mapping[str, tf.Tensor],
-         after: Sequence[tf.Operation], name: str) -> tuple[list[tf.Tensor], Gradients]:
-    """Import a prototype into the default graph: equivalent to building it again on this batch with this noise.
+def copy_prototype(prototype: Prototype, images: tf.Tensor, keep_prob: tf.Tensor, noise: Sequence[tf.Tensor],
+                   after: Sequence[tf.Operation], name: str) -> tuple[list[tf.Tensor], list[Layer]]:
+    """Import a prototype into the default graph: equivalent to building it again on these images with this noise.
 
     Args:
         prototype: see `Prototype`.
         images, keep_prob: in place of its placeholders.
-        noise: see `stateless_noise`.
+        noise: in place of its random ops.
         after: the updates that the copy sees: it reads the variables after them.
         name: the copy's name scope.
 
     Returns:
-        The copy's errors and gradients.
+        The copy's errors and layers.
     """
-    gradients, variables = zip(*prototype.gradients, strict=True)
-    # It would not do to import within `control_dependencies`: constants would wait too, and fewer operations be fused.
+    # Do not import inside `control_dependencies`: constants would wait too, and fewer operations would be fused.
     with tf.control_dependencies(after):
         handles = {variable.handle.name: tf.identity(variable.handle) if after else variable.handle
-                   for variable in variables}
+                   for layer in prototype.layers for variable in (layer.weights, layer.biases)}
+    xs, deltas = [layer.x for layer in prototype.layers], [layer.delta for layer in prototype.layers]
     results = tf.import_graph_def(
-        prototype.graph_def, name=name, return_elements=[tensor.name for tensor in (*prototype.errors, *gradients)],
-        input_map={prototype.batch.name: images, prototype.keep_prob.name: keep_prob, **handles,
-                   **{f"{op}:0": numbers for op, numbers in noise.items()}})
-    n_errors = len(prototype.errors)
-    return results[:n_errors], list(zip(results[n_errors:], variables, strict=True))
+        prototype.graph_def, name=name, return_elements=[tensor.name for tensor in (*prototype.errors, *xs, *deltas)],
+        input_map={prototype.images.name: images, prototype.keep_prob.name: keep_prob, **handles,
+                   **{op.outputs[0].name: numbers for op, numbers in zip(prototype.random_ops, noise, strict=True)}})
+    layers = zip(prototype.layers, results[-2 * len(xs):-len(xs)], results[-len(xs):], strict=True)
+    return results[:len(prototype.errors)], [layer._replace(x=x, delta=delta) for layer, x, delta in layers]
 
 
-def stateless_noise(towers: Sequence[Tower], settings: Settings, step: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The random numbers of a step, by the name of the random op that each tensor replaces.
+def build_towers(prototypes: Sequence[Prototype], images: tf.Tensor, keep_prob: tf.Tensor,
+                 noise: Sequence[Sequence[tf.Tensor]], after: Sequence[tf.Operation], name: str
+                 ) -> tuple[list[tf.Tensor], Gradients]:
+    """Add a copy of each prototype on the next rows of some images; on a host with GPUs, on the GPUs in turn.
 
-    They are a function of seed and step, which every checkpoint has: a resumed run draws what it would have drawn
-    without the stop. They are drawn for the whole batch, in two halves, of which each tower takes its rows: the number
-    of towers does not change them.
+    Equivalent to one network on all images and `Optimizer.compute_gradients` of its ELBO. `compute_gradients` would
+    multiply x^T delta in each tower and add the products; here x and delta are concatenated and multiplied once per
+    weight matrix, which is faster (tests/benchmarks/README.md).
+
+    Args:
+        prototypes: of the towers.
+        images: float32 [rows of all towers, n_input].
+        keep_prob, noise, after, name: see `copy_prototype`; `noise` has a list for each tower.
+
+    Returns:
+        The sums of the towers' errors, and the gradients of the last of them.
+    """
+    n_gpus = len(tf.config.list_physical_devices("GPU"))
+    parts = tf.split(images, [prototype.images.shape[0] for prototype in prototypes])
+    copies = []
+    for number, (prototype, part, of_tower) in enumerate(zip(prototypes, parts, noise, strict=True)):
+        with tf.device(f"/device:GPU:{number % n_gpus}" if n_gpus else ""):
+            copies.append(copy_prototype(prototype, part, keep_prob, of_tower, after, f"{name}/tower_{number + 1}"))
+    errors, layers_of_towers = zip(*copies, strict=True)
+    gradients: Gradients = []
+    for layers in zip(*layers_of_towers, strict=True):
+        x, delta = tf.concat([layer.x for layer in layers], 0), tf.concat([layer.delta for layer in layers], 0)
+        gradients += [(tf.matmul(x, delta, transpose_a=True), layers[0].weights),
+                      (tf.reduce_sum(delta, 0), layers[0].biases)]
+    return [tf.add_n(terms) for terms in zip(*errors, strict=True)], gradients
+
+
+def stateless_noise(random_ops: Sequence[tf.Operation], rows_of_towers: Sequence[range], settings: Settings,
+                    step: tf.Tensor) -> list[list[tf.Tensor]]:
+    """The random numbers of a step for each tower, in place of the random ops of its prototype.
+
+    They are a function of seed and step only: a resumed run draws what it would have drawn without the stop. They are
+    drawn for the whole batch, of which each tower takes its rows, so that the number of towers does not change them;
+    and always in two halves, since the published results come from two towers, each of which drew its own.
     """
     # A draw increments the lower half of Philox' 128-bit counter; the step is the upper half.
     counter = tf.cast(tf.stack([0, step]), tf.uint64)
     halves = split_rows(settings.batch_size, 2)
-    n_draws = len(towers[0].draws)
-    noise: dict[str, tf.Tensor] = {}
-    for number, ops in enumerate(zip(*(tower.draws for tower in towers), strict=True)):
+    noise: list[list[tf.Tensor]] = [[] for _ in rows_of_towers]
+    for number, op in enumerate(random_ops):
         numbers = []
         for half, rows in enumerate(halves):
-            key = np.random.SeedSequence([settings.seed, half * n_draws + number]).generate_state(1, np.uint64)
-            shape = [len(rows), *ops[0].outputs[0].shape.as_list()[1:]]
-            numbers.append(STATELESS_DRAWS[ops[0].type](shape, key, counter))
-        for op, tower in zip(ops, towers, strict=True):
-            noise[op.name] = _take_rows(numbers, halves, tower.rows)
+            key = np.random.SeedSequence([settings.seed, half * len(random_ops) + number]).generate_state(1, np.uint64)
+            shape = [len(rows), *op.outputs[0].shape.as_list()[1:]]
+            numbers.append(STATELESS_DRAWS[op.type](shape, key, counter))
+        for of_tower, rows in zip(noise, rows_of_towers, strict=True):
+            of_tower.append(_take_rows(numbers, halves, rows))
     return noise
 
 
@@ -240,7 +231,7 @@ def _take_rows(parts: Sequence[tf.Tensor], rows_of_parts: Sequence[range], rows:
 def stateless_uniform(shape: Sequence[int], key: np.ndarray, counter: tf.Tensor) -> tf.Tensor:
     """Multiples of 2^-16 in [0, 1), float32: 16 random bits per number, where TensorFlow draws 32.
 
-    The builders only compare them with a probability, which this rounds by less than 2^-16.
+    The builders only compare them with a probability, which is thereby rounded by less than 2^-16.
     """
     n_numbers = math.prod(shape)
     pairs = tf.raw_ops.StatelessRandomUniformFullIntV2(

@@ -266,7 +266,7 @@ class TestFullDisk:
 
         monkeypatch.setattr(outputs, "draw_results", fail)
         assert run_mnist.main([*self.FLAGS, "--num_epoch", "1"]) == 2
-        assert capsys.readouterr().err.splitlines()[0] == "pictures: not written: expected latent codes below 1e+18"
+        assert capsys.readouterr().err.splitlines()[0] == "pictures in figures/other: not written: expected latent codes below 1e+18"
         assert Path("figures", "other", "run.json").exists()
 
 

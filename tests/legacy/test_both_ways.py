@@ -91,13 +91,13 @@ def run_here(prefix, inputs, n_steps):
         tf.train.Saver().restore(session, prefix)
 
         def run(what, index):
-            noise = step.noise["random_normal/RandomStandardNormal"]
-            return session.run(what, {graph.input_data: inputs["x"][index], noise: inputs["eps"][index],
+            _, _, eps, _, _ = step.noise[0]          # the others are of dropout, which is off
+            return session.run(what, {graph.input_data: inputs["x"][index], eps: inputs["eps"][index],
                                       graph.dropout_rate: 1.0})
 
         for index in range(1, n_steps + 1):
             run(step.train_op, index)
-        X_out, errors = run([tf_graph.get_tensor_by_name("step_1/clip_by_value:0"), step.errors], 0)
+        X_out, errors = run([tf_graph.get_tensor_by_name("step_1/tower_1/clip_by_value:0"), step.errors], 0)
         variables = {v.op.name: value for v, value in zip(
             tf.global_variables(), session.run(tf.global_variables()), strict=True)}
     return X_out, errors, variables

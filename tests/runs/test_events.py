@@ -94,7 +94,7 @@ def test_a_resumed_run_marks_its_first_step(digits, tmp_path):
 def test_two_runs_within_a_second_write_two_files(tmp_path):
     for _ in range(2):
         with tf.Graph().as_default(), events.open_log(tmp_path, SETTINGS) as log:
-            log.write_graph(784, 0)
+            log.start(784, 0)
     assert [len(file) for file in read(tmp_path)] == [3, 3]          # the version of the format, the start, the graph
 
 

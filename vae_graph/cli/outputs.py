@@ -54,7 +54,7 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 @contextlib.contextmanager
 def optional(what: str, missing: set[str]) -> Iterator[None]:
-    """Results that a training can do without: an error costs a line, and `what` is in `missing` until it succeeds."""
+    """Report an error in one line and add `what`, a result, to `missing`; success removes it."""
     try:
         yield
         missing.discard(what)
@@ -70,8 +70,8 @@ def write_optional(folder: Path, contents: Mapping[str, bytes], missing: set[str
             write_files(folder, {name: content})
 
 
-def check_complete(prefix: str, missing: set[str]) -> None:
-    """Raise ResultsMissing if a training's results are not complete."""
+def check_complete(missing: set[str]) -> None:
+    """Raise ResultsMissing if some of a training's results could not be written."""
     if missing:
         raise ResultsMissing(f"expected to write {', '.join(sorted(missing))}, found the errors above; the training is "
-                             f"complete, and its checkpoint is {prefix}; rerun the same command to write them again")
+                             "complete; rerun the same command to write them again")

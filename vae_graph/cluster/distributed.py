@@ -21,7 +21,7 @@ from vae_graph.runs.record import parse_record
 from vae_graph.runs.recorder import OnCheckpoint, recording
 from vae_graph.settings import Settings, SettingsError
 from vae_graph.training import batch_indices, session_config
-from vae_graph.training_graph import copy, inputs, learning_rate, prototype, split_rows, stateless_noise
+from vae_graph.training_graph import build_prototype, build_towers, inputs, learning_rate, split_rows, stateless_noise
 
 
 def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
@@ -42,9 +42,9 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
             worker_device=cluster.task, cluster=tf.train.ClusterSpec(cluster.addresses))):
         tf.set_random_seed(settings.seed)
         input_data, dropout_rate, global_step = inputs(pixels.shape[1])
-        step = prototype(pixels.shape[1], settings, [shard])
-        noise = stateless_noise(step.towers, settings, global_step.read_value())
-        errors, gradients = copy(step, input_data, dropout_rate, noise, [], "step_1")
+        network = build_prototype(pixels.shape[1], settings, len(shard))
+        noise = stateless_noise(network.random_ops, [shard], settings, global_step.read_value())
+        errors, gradients = build_towers([network], input_data, dropout_rate, noise, [], "step_1")
         # Each replica has its share of the batch's means: their sum is the mean of n times the shares of n replicas.
         with tf.device(cluster.parameter_servers[0]):
             accumulator = tf.ConditionalAccumulator(tf.float32, [len(errors)], shared_name="errors")
@@ -58,7 +58,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         token = tf.identity(optimizer.apply_gradients(gradients, global_step))       # the number of the next step
         optimizer.ready_for_local_init_op.mark_used()
         saver, initializer = tf.train.Saver(), tf.global_variables_initializer()
-        summary = events.histograms() if histograms else tf.no_op()
+        histogram_op = events.histograms() if histograms else None
         mailboxes = [mailbox(cluster, task) for task in cluster.replicas + cluster.parameter_servers]
         record = tf.placeholder(tf.string, [])
         announce, finish = [box.enqueue(record) for box in mailboxes], [box.close() for box in mailboxes]
@@ -66,7 +66,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
 
         server = tf.train.Server(cluster.addresses, cluster.role, cluster.index, config=session_config(1))
         session, fetched = connect(cluster, server, cluster.parameter_servers, first_fetch)
-        with session, (recording(run, session, saver, on_checkpoint, summary) if is_chief
+        with session, (recording(run, session, saver, on_checkpoint, histogram_op) if is_chief
                        else contextlib.nullcontext()) as recorder:
             if is_chief:
                 if fetched:              # variables and gradients of a chief that has ended
@@ -88,7 +88,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                 session.run(optimizer.local_step_init_op)
                 run = Progress(folder, announced, None, pixels.shape[1], len(pixels) // settings.batch_size,
                                int(session.run(global_step)))
-            while run.step < run.last_step:
+            while run.step < run.total_steps:
                 if recorder:
                     recorder.before_steps()
                 epoch = run.epoch
@@ -99,10 +99,9 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                     raise ClusterError(f"{cluster.task}: expected step {run.step + 1}, found {next_step}")
                 if recorder:
                     recorder.after_steps([errors])
-                    if run.epoch > epoch:
-                        recorder.end_epoch(epoch)
-                else:
-                    run.step += 1
+                run.step += 1
+                if recorder and run.epoch > epoch:
+                    recorder.end_epoch(epoch)
             if recorder:
                 session.run(finish)
     return (recorder.prefix, run.record.errors) if recorder else ("", {})

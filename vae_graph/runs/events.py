@@ -32,11 +32,12 @@ class Log:
     folder: Path
     settings: Settings
     writer: tf.summary.FileWriter | None = None
+    has_failed: bool = False
     start_time: float = 0            # when the timer was reset, seconds
     start_step: int = 0              # and the step then
 
-    def write_graph(self, n_input: int, step: int) -> None:
-        """Write the network's graph, and after which step this file supersedes earlier ones."""
+    def start(self, n_input: int, step: int) -> None:
+        """Write the network's graph, and after which step this file supersedes earlier ones; reset the timer."""
         graph = tf.Event(wall_time=time.time(), graph_def=schematic(n_input, self.settings).SerializeToString())
         # TensorBoard discards earlier files' events of this step and later ones.
         self._write(lambda writer: writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1))
@@ -74,6 +75,8 @@ class Log:
             self._write(lambda writer: writer.close())
 
     def _write(self, write: Callable[[tf.summary.FileWriter], None]) -> None:
+        if self.has_failed:
+            return
         try:
             if not self.writer:
                 # TensorFlow names the file by host and second: two runs within one second would write the same file.
@@ -81,6 +84,7 @@ class Log:
                     str(self.folder), filename_suffix=f".{time.time_ns()}-{os.getpid()}")
             write(self.writer)
         except Exception as error:       # whatever the writer's thread ended with; the writer is closed then
+            self.has_failed = True
             print(f"TensorBoard events end here: {printable(first_line(error))}", file=sys.stderr)
 
 

@@ -16,27 +16,27 @@ MUTABLE_SETTINGS = {"num_epoch", "checkpoint_every"}      # may differ when a ru
 
 @dataclass
 class Progress:
-    """A run as it was loaded, and the steps that it has taken since."""
+    """A run's record and its position, as loaded; the training loop advances `step`."""
 
     folder: Path                     # of the checkpoints
     record: RunRecord
     checkpoint: Checkpoint | None    # the one to restore; None for a new run
     n_input: int                     # pixels per image
     n_batches: int                   # per epoch
-    step: int                        # gradient steps taken so far
+    step: int                        # gradient steps taken
 
     @property
     def epoch(self) -> int:
         """The epoch of the next step."""
-        return self.record.first_epoch + (self.step - self.record.first_step) // self.n_batches
+        return self.record.position(self.step, self.n_batches)[0]
 
     @property
     def batch(self) -> int:
         """The next step's batch within its epoch: 0 except when resuming within an epoch."""
-        return (self.step - self.record.first_step) % self.n_batches
+        return self.record.position(self.step, self.n_batches)[1]
 
     @property
-    def last_step(self) -> int:
+    def total_steps(self) -> int:
         """The step counter at the end of the run."""
         n_epochs = self.record.settings.num_epoch - self.record.first_epoch
         return self.record.first_step + n_epochs * self.n_batches
@@ -64,12 +64,17 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], shap
         raise SettingsError(f"--batch_size: expected at most {n_images}, the number of training images, found "
                             f"{settings.batch_size}")
     writing.check_folder(folder)
-    new = RunRecord(settings, data_sha256, n_towers or default_towers)
+    n_batches = n_images // settings.batch_size
+    record = RunRecord(settings, data_sha256, n_towers or default_towers)
     checkpoint, problems = _latest_to_resume(folder)
-    progress = Progress(folder, new, checkpoint, n_input, n_images // settings.batch_size, step=0)
     if checkpoint:
-        progress.step = checkpoint.step
-        progress.record = _record_to_resume(progress, checkpoint, n_towers)
+        if checkpoint.sizes.n_input != n_input:
+            raise CheckpointError(f"{checkpoint.prefix}: expected a network for images of {n_input} pixels, found one "
+                                  f"for {checkpoint.sizes.n_input}")
+        if saved := read_record(Path(checkpoint.prefix).parent / RECORD_FILE):
+            record = _resume(folder, saved, record, checkpoint, n_batches, n_towers)
+        else:
+            record = _resume_without_record(folder, record, checkpoint)
     for problem in problems.values():
         print(f"skipped: {problem}")
     if problems:
@@ -77,7 +82,7 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], shap
         invalid = {path if path.parent == folder else path.parent
                    for prefix in problems for path in checkpoints.files_of(prefix)}
         print(f"the skipped files are now in {printable(archive_run(folder, invalid if checkpoint else None))}")
-    return progress
+    return Progress(folder, record, checkpoint, n_input, n_batches, checkpoint.step if checkpoint else 0)
 
 
 def _latest_to_resume(folder: Path) -> tuple[Checkpoint | None, dict[str, CheckpointError]]:
@@ -89,30 +94,34 @@ def _latest_to_resume(folder: Path) -> tuple[Checkpoint | None, dict[str, Checkp
     return max(valid, key=lambda checkpoint: checkpoint.step, default=None), problems
 
 
-def _record_to_resume(progress: Progress, checkpoint: Checkpoint, n_towers: int | None) -> RunRecord:
-    """The record beside the checkpoint to restore, if it is that of the run which `progress` begins."""
-    new = progress.record
-    path = Path(checkpoint.prefix).parent / RECORD_FILE
-    saved = read_record(path)
-    if not saved:
-        # The original's checkpoints have no record; their layer sizes can still be checked.
-        sizes = dataclasses.asdict(checkpoint.sizes)
-        _check_settings(progress.folder, {name: sizes[name] for name in sizes if name != "n_input"}, new.settings)
-        return dataclasses.replace(new, first_epoch=checkpoint.epoch + 1, first_step=checkpoint.step)
-
-    _check_data(progress.folder, saved.data, new.data)
-    _check_settings(progress.folder, vars(saved.settings), new.settings)
-    resumed = dataclasses.replace(progress, record=saved)
-    if saved.first_step > checkpoint.step or saved.n_epoch_steps != resumed.batch:
+def _resume(folder: Path, saved: RunRecord, new: RunRecord, checkpoint: Checkpoint, n_batches: int,
+            n_towers: int | None) -> RunRecord:
+    """A saved record, once it is that of the checkpoint and of the run that begins with the new one."""
+    _check_data(folder, saved.data, new.data)
+    _check_settings(folder, vars(saved.settings), new.settings)
+    epoch, batch = saved.position(checkpoint.step, n_batches)
+    if saved.first_step > checkpoint.step or saved.n_epoch_steps != batch:
+        path = Path(checkpoint.prefix).parent / RECORD_FILE
         raise CheckpointError(
             f"{path}: expected the record of {checkpoint.prefix} and its {checkpoint.step} steps, found first_step "
             f"{saved.first_step} and n_epoch_steps {saved.n_epoch_steps}; {remedy(path)}")
     if n_towers not in (None, saved.n_towers):
-        print(f"--towers: the run in {printable(progress.folder)} had {saved.n_towers}; with {n_towers} its results "
+        print(f"the run in {printable(folder)} split each batch into {saved.n_towers}; with {n_towers} its results "
               "differ by rounding")
-    n_ended = sum(epoch < resumed.epoch for epoch in saved.errors["epoch"])
+    n_ended = sum(ended < epoch for ended in saved.errors["epoch"])
     return dataclasses.replace(saved, settings=new.settings, n_towers=n_towers or saved.n_towers,
                                errors={name: column[:n_ended] for name, column in saved.errors.items()})
+
+
+def _resume_without_record(folder: Path, new: RunRecord, checkpoint: Checkpoint) -> RunRecord:
+    """The new record, from the epoch after the checkpoint's: the original's have no record, but layer sizes."""
+    place = Path(checkpoint.prefix).parent
+    if place != folder:
+        raise CheckpointError(f"{place / RECORD_FILE}: expected the record of {checkpoint.prefix}, found no such file; "
+                              f"{remedy(place / RECORD_FILE)}")
+    sizes = dataclasses.asdict(checkpoint.sizes)
+    _check_settings(folder, {name: sizes[name] for name in sizes if name != "n_input"}, new.settings)
+    return dataclasses.replace(new, first_epoch=checkpoint.epoch + 1, first_step=checkpoint.step)
 
 
 def _check_settings(folder: Path, saved: dict, current: Settings) -> None:

@@ -1,4 +1,4 @@
-"""The record of a run, `resume.json`: what resuming needs and the 39 variables of a checkpoint do not hold."""
+"""The record of a run, `resume.json`: what a resumed run needs beyond the 39 variables of a checkpoint."""
 
 import dataclasses
 import itertools
@@ -26,13 +26,18 @@ class RunRecord:
 
     settings: Settings
     data: dict[str, str]             # SHA-256 of the data's files
-    n_towers: int = 2                # data-parallel splits of each batch; earlier records do not have them
+    n_towers: int = 2                # data-parallel splits of each batch; records of earlier versions lack the number
     first_epoch: int = 0             # not 0 for a run resumed from a checkpoint without a record
     first_step: int = 0              # the step counter at the beginning of that epoch
     # The mean errors of each epoch, as columns.
     errors: dict[str, list] = field(default_factory=lambda: {name: [] for name in ("epoch", *ERROR_NAMES)})
     epoch_sums: list[float] = field(default_factory=lambda: [0.0] * len(ERROR_NAMES))    # of the errors in this epoch
     n_epoch_steps: int = 0           # the number of steps in these sums
+
+    def position(self, step: int, n_batches: int) -> tuple[int, int]:
+        """The epoch, and the batch within it, of the step that follows `step` steps."""
+        n_epochs, batch = divmod(step - self.first_step, n_batches)
+        return self.first_epoch + n_epochs, batch
 
     def add(self, errors: Sequence[Sequence[float]]) -> None:
         """Add the three errors of each of some steps."""
@@ -74,14 +79,14 @@ def parse_record(text: bytes) -> RunRecord:
     _check_names(content["settings"], Settings, "setting")
     record = RunRecord(**content | {"settings": Settings(**content["settings"])})
     if not isinstance(content["data"], dict):
-        raise ValueError("other values in data")
+        raise ValueError("invalid data")
     if invalid := _invalid_field(record):
-        raise ValueError(f"other values in {invalid}")
+        raise ValueError(f"invalid {invalid}")
     return record
 
 
 def remedy(path: Path) -> str:
-    """What to do about an invalid record. Without one, a checkpoint within an epoch cannot be resumed."""
+    """What to do about an invalid record. Without a record, a checkpoint within an epoch cannot be resumed."""
     if path.parent.match(STOPPED_GLOB):
         return f"remove the folder {path.parent.name} to resume from an earlier checkpoint"
     return "remove the file to resume without the errors of earlier epochs"

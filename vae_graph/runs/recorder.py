@@ -33,15 +33,15 @@ class Recorder:
     """
 
     def __init__(self, progress: Progress, session: tf.Session, saver: tf.train.Saver, on_checkpoint: OnCheckpoint,
-                 histograms: tf.Tensor | tf.Operation, pending: Sequence[signal.Signals], log: events.Log) -> None:
+                 histogram_op: tf.Tensor | None, pending: Sequence[signal.Signals], log: events.Log) -> None:
         """Args: see `recording`; `pending` are the signals received, `log` is the run's event file."""
         self._progress, self._session, self._saver = progress, session, saver
-        self._on_checkpoint, self._histograms, self._pending, self._log = on_checkpoint, histograms, pending, log
-        self._bar = progress_bar(max(0, progress.last_step - progress.step))
+        self._on_checkpoint, self._histogram_op, self._pending, self._log = on_checkpoint, histogram_op, pending, log
+        self._bar = _progress_bar(max(0, progress.total_steps - progress.step))
         self.prefix = progress.checkpoint.prefix if progress.checkpoint else ""
 
     def before_steps(self) -> None:
-        """Before each `Session.run`, when the sums of the epoch agree with the variables: stop if a signal is pending.
+        """Before each `Session.run`: save and stop if a signal is pending. Record and variables are of the same step.
 
         Raises:
             Stopped: a signal was received; the steps so far are saved.
@@ -54,13 +54,12 @@ class Recorder:
             raise Stopped(self._pending[0], self.prefix)
 
     def after_steps(self, errors: Sequence[Sequence[float]]) -> None:
-        """After each `Session.run`: count its steps and add the three errors of each.
+        """After each `Session.run`: record the three errors of each of its steps.
 
         Raises:
             Diverged: an error is not finite.
         """
         self._check_finite(errors)
-        self._progress.step += len(errors)
         self._progress.record.add(errors)
         self._bar.add(len(errors))
 
@@ -73,7 +72,7 @@ class Recorder:
         """
         settings, step = self._progress.record.settings, self._progress.step
         means = self._progress.record.end_epoch(epoch)
-        print_epoch(epoch, means)
+        _print_epoch(epoch, means)
         self._log.add_epoch(step, means)
         if epoch % settings.checkpoint_every == 0 or epoch + 1 == settings.num_epoch:
             self._save(epoch)
@@ -85,7 +84,8 @@ class Recorder:
         self.prefix = writing.save(self._session, self._saver, progress.folder, epoch)
         folder.prune(progress.folder, progress.record.errors["epoch"], progress.step)
         pictures = self._on_checkpoint(self.prefix) or {}
-        self._log.add_checkpoint(progress.step, pictures, self._session.run(self._histograms))
+        histograms = None if self._histogram_op is None else self._session.run(self._histogram_op)
+        self._log.add_checkpoint(progress.step, pictures, histograms)
 
     def _check_finite(self, errors: Sequence[Sequence[float]]) -> None:
         """Stop at the first step whose errors are not finite: later steps only propagate them."""
@@ -101,41 +101,41 @@ class Recorder:
 
 @contextlib.contextmanager
 def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on_checkpoint: OnCheckpoint,
-              histograms: tf.Tensor | tf.Operation) -> Iterator[Recorder]:
+              histogram_op: tf.Tensor | None) -> Iterator[Recorder]:
     """Around the loop: defer signals, open the event file; complete what a killed run left unfinished.
 
     Args:
         progress: see `load_run`.
         session, saver: in which the run trains, and what saves its variables.
         on_checkpoint: see `training.train`.
-        histograms: run at each checkpoint, see `events.histograms`.
+        histogram_op: run at each checkpoint, see `events.histograms`.
 
     Raises:
         Stopped: a signal was received after the last step.
     """
     settings = progress.record.settings
     with signals.deferred() as pending, events.open_log(progress.folder, settings) as log:
-        recorder = Recorder(progress, session, saver, on_checkpoint, histograms, pending, log)
+        recorder = Recorder(progress, session, saver, on_checkpoint, histogram_op, pending, log)
         if progress.checkpoint:
-            print(printable(resume_message(recorder.prefix, progress.epoch, settings.num_epoch)))
+            print(printable(_resume_message(recorder.prefix, progress.epoch, settings.num_epoch)))
             # A run may have been killed after saving the checkpoint and before the end of this.
             folder.prune(progress.folder, progress.record.errors["epoch"], progress.step)
             on_checkpoint(recorder.prefix)
-        if progress.step < progress.last_step:
-            log.write_graph(progress.n_input, progress.step)
+        if progress.step < progress.total_steps:
+            log.start(progress.n_input, progress.step)
         yield recorder
         if pending:
             raise Stopped(pending[0], recorder.prefix)
 
 
-def resume_message(prefix: str, epoch: int, num_epoch: int) -> str:
+def _resume_message(prefix: str, epoch: int, num_epoch: int) -> str:
     """Where a run resumes, or that it is finished."""
     if epoch < num_epoch:
         return f"resuming from {prefix}, epoch {epoch} of {num_epoch}"
     return f"{prefix} has {epoch} epochs: nothing left to train for --num_epoch {num_epoch}"
 
 
-def print_epoch(epoch: int, errors: Sequence[float]) -> None:
+def _print_epoch(epoch: int, errors: Sequence[float]) -> None:
     """Print the original's line; on a terminal it replaces the progress bar."""
     recon, regularization, elbo = errors
     print(("\r\x1b[K" if sys.stdout.isatty() else "")
@@ -143,6 +143,6 @@ def print_epoch(epoch: int, errors: Sequence[float]) -> None:
           + f"   ELBO:  {elbo:.4f}", flush=True)
 
 
-def progress_bar(n_steps: int) -> tf.keras.utils.Progbar:
-    """Steps done and time left of the whole run; silent unless the output is a terminal."""
+def _progress_bar(n_steps: int) -> tf.keras.utils.Progbar:
+    """Steps done and time left, of those that remain; silent unless the output is a terminal."""
     return tf.keras.utils.Progbar(n_steps, verbose=1 if sys.stdout.isatty() else 0, interval=0.2)
