@@ -5,8 +5,7 @@ import re
 
 import numpy as np
 
-from tests.helpers import ROOT, write_checkpoint
-from vae_graph import checkpoints
+from tests.helpers import ROOT
 
 COMMITTED = ROOT / "figures" / "reference" / "checkpoint" / "explorer.html"
 BLANK = ROOT / "figures" / "explorer.html"
@@ -22,14 +21,6 @@ def wait(browser, condition, seconds=60):
 
 def numbers_of(page):
     return json.loads(re.search(rb'<script id="numbers" type="application/json">(.*?)</script>', page)[1])
-
-
-def network(tmp_path, name, n_z=2, n_hidden=16, scale=1.5):
-    """A checkpoint of random weights, whose pixels range from 0 to 1."""
-    random = np.random.default_rng(n_z)
-    shapes = checkpoints.model_shapes(checkpoints.LayerSizes(784, n_hidden, n_z, n_hidden))
-    return write_checkpoint(tmp_path / name, {
-        name: random.normal(0, scale / np.sqrt(shape[0]), shape).astype(np.float32) for name, shape in shapes.items()})
 
 
 def decoded(browser, points=POINTS, model=0):
