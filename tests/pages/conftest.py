@@ -26,13 +26,19 @@ def browser():
     browser.quit()
 
 
+@pytest.fixture(scope="session")
+def small_page(digits):
+    """The explorer of TensorFlow 1.4.0's small network."""
+    return explorer.page([PREFIX], digits.test.images, digits.test.digits, "digits")
+
+
 @pytest.fixture
-def open_explorer(browser, tmp_path, digits):
-    """Opens the page of some checkpoints; its console must stay empty."""
-    def open_explorer(*prefixes, fragment=""):
+def open_explorer(browser, tmp_path, digits, small_page):
+    """Opens the page of a checkpoint, or the one without; its console must stay empty."""
+    def open_explorer(prefix=None, fragment=""):
         path = tmp_path / "explorer.html"
-        path.write_bytes(explorer.page(prefixes, digits.test.images, digits.test.digits, "digits") if prefixes
-                         else explorer.blank_page())
+        path.write_bytes(small_page if prefix == PREFIX else explorer.blank_page() if prefix is None else
+                         explorer.page([prefix], digits.test.images, digits.test.digits, "digits"))
         browser.get("about:blank")
         browser.get(path.as_uri() + fragment)
         wait(browser, "!waiting && (images !== null || !digits.length)")
@@ -45,5 +51,5 @@ def open_explorer(browser, tmp_path, digits):
 
 @pytest.fixture
 def explorer_page(open_explorer):
-    """The page of TensorFlow 1.4.0's small network."""
+    """`small_page`, opened."""
     return open_explorer(PREFIX)

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import write_checkpoint
+from tests.helpers import write_checkpoint, write_network
 from tests.numpy_network import PREFIX, decode, weights_of
 from tests.pages.helpers import (
     FULL_SIZE,
     ORIGINAL,
     POINTS,
     decoded,
-    network,
     text,
     wait,
 )
@@ -33,12 +32,16 @@ def old_format(tmp_path_factory):
                             write_version=tf.train.SaverDef.V1)
 
 
+N_DAMAGED = 10_000
 READ = """
     const files = Object.fromEntries(Object.entries(arguments[0]).map(([name, content]) => [name, bytes(content)]));
 """
 
 
-@pytest.mark.parametrize("prefix", [PREFIX, ORIGINAL, FULL_SIZE, None], ids=["1.4.0", "1.15.5", "ours", "V1"])
+@pytest.mark.parametrize("prefix", [
+    pytest.param(None, id="V1"), pytest.param(PREFIX, id="1.4.0"),
+    *(pytest.param(prefix, id=name, marks=pytest.mark.slow)
+      for name, prefix in (("1.15.5", ORIGINAL), ("ours", FULL_SIZE)))])
 def test_arrays_have_tensorflows_bits(explorer_page, old_format, prefix):
     prefix = prefix or old_format
     found = explorer_page.execute_script(READ + """
@@ -59,7 +62,7 @@ def test_arrays_have_tensorflows_bits(explorer_page, old_format, prefix):
 def test_a_chosen_checkpoint_is_shown_beside_the_first(open_explorer, tmp_path, digits):
     browser = open_explorer(PREFIX)
     browser.find_element("id", "number").send_keys("23")
-    prefix = network(tmp_path, "my_model-7", n_z=3)
+    prefix = write_network(tmp_path / "my_model-7", n_z=3)
     browser.find_element("id", "files").send_keys("\n".join(str(path) for path in checkpoints.files_of(prefix)))
     wait(browser, "models.length === 2 && models[1].means && !waiting")
     shown = text(browser, "models")
@@ -77,6 +80,7 @@ def test_a_chosen_checkpoint_is_shown_beside_the_first(open_explorer, tmp_path, 
     assert browser.execute_script("return models.map(({ name }) => name)") == ["my_model-7"]
 
 
+@pytest.mark.slow
 def test_on_the_page_without_a_checkpoint(open_explorer, old_format):
     browser = open_explorer()
     assert not browser.find_element("id", "map").is_displayed()
@@ -87,6 +91,7 @@ def test_on_the_page_without_a_checkpoint(open_explorer, old_format):
     np.testing.assert_allclose(decoded(browser), decode(weights_of(), np.array(POINTS)), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "content", "found"), [
     ("x.index", b"", "a file that is not a checkpoint"),
     ("x", b"no checkpoint" * 10, "a file that is not a checkpoint"),
@@ -100,6 +105,7 @@ def test_other_files_get_one_sentence(explorer_page, tmp_path, name, content, fo
     assert explorer_page.execute_script("return models.length") == 1
 
 
+@pytest.mark.slow
 def test_an_index_alone_gets_one_sentence(explorer_page):
     explorer_page.find_element("id", "files").send_keys(f"{PREFIX}.index")
     assert wait(explorer_page, "$('error').textContent") == (
@@ -108,10 +114,11 @@ def test_an_index_alone_gets_one_sentence(explorer_page):
 
 @pytest.mark.parametrize(("change", "found"), [
     ({"decoder_output/b6": None}, "no variable decoder_output/b6"),
-    ({"encoder_z/w3": np.zeros((16, 5), np.float32)}, "encoder_z/w3 of shape [16,5] where [16,4] was expected"),
-    ({"encoder_z/b3": np.full(4, np.nan, np.float32)}, "NaN or infinity in encoder_z/b3"),
-    ({"encoder_z/b3": np.zeros(4)}, "encoder_z/b3 of type float64"),
-    ({"decoder_hidden_1/w4": np.zeros(4, np.float32)}, "weights that are not matrices")])
+    *(pytest.param(change, found, marks=pytest.mark.slow) for change, found in (
+        ({"encoder_z/w3": np.zeros((16, 5), np.float32)}, "encoder_z/w3 of shape [16,5] where [16,4] was expected"),
+        ({"encoder_z/b3": np.full(4, np.nan, np.float32)}, "NaN or infinity in encoder_z/b3"),
+        ({"encoder_z/b3": np.zeros(4)}, "encoder_z/b3 of type float64"),
+        ({"decoder_hidden_1/w4": np.zeros(4, np.float32)}, "weights that are not matrices")))])
 def test_another_network_gets_one_sentence(explorer_page, tmp_path, change, found):
     values = {name: value for name, value in (checkpoints.read_variables(PREFIX) | change).items()
               if value is not None}
@@ -120,15 +127,15 @@ def test_another_network_gets_one_sentence(explorer_page, tmp_path, change, foun
     assert wait(explorer_page, "$('error').textContent") == f"Expected a checkpoint of this network, found: {found}"
 
 
-@pytest.mark.parametrize("n_files", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["V1", "V2"])
-def test_damaged_files_are_read_or_refused(explorer_page, old_format, version, n_files):
+def test_damaged_files_are_read_or_refused(explorer_page, old_format, version):
     """Half of them have valid checksums, so that the damage reaches what is behind them."""
     explorer_page.set_script_timeout(600)
     outcomes = explorer_page.execute_script(READ + """
         let state = 1;
         const random = n => (state = (state * 48271) % 2147483647) % n;
-        const outcomes = { read: 0, refused: 0, longest: 0 };
+        const outcomes = { read: 0, refused: 0 };
         const name = Object.keys(files).find(name => !name.includes(".data-"));
         const whole = files[name], blocks = [];
         const [, at] = handle(whole.subarray(-FOOTER_SIZE), 0), [index] = handle(whole.subarray(-FOOTER_SIZE), at);
@@ -149,7 +156,6 @@ def test_damaged_files_are_read_or_refused(explorer_page, old_format, version, n
                 maskedCrc32c(damaged.subarray(start, start + size + 1)), true);
             }
           }
-          const begin = performance.now();
           try {
             networkIn(readCheckpoint({ ...files, [name]: damaged }).variables);
             outcomes.read++;
@@ -157,10 +163,8 @@ def test_damaged_files_are_read_or_refused(explorer_page, old_format, version, n
             if (!(error instanceof CheckpointError)) throw error;
             outcomes.refused++;
           }
-          outcomes.longest = Math.max(outcomes.longest, performance.now() - begin);
         }
         return outcomes;
-    """, files_of(old_format if version == "V1" else PREFIX), n_files)
-    assert outcomes["read"] + outcomes["refused"] == n_files
-    assert outcomes["refused"] > 0.5 * n_files
-    assert outcomes["longest"] < 2000
+    """, files_of(old_format if version == "V1" else PREFIX), N_DAMAGED)
+    assert outcomes["read"] + outcomes["refused"] == N_DAMAGED
+    assert outcomes["refused"] > 0.5 * N_DAMAGED

@@ -1,5 +1,6 @@
 """The graph page: it prunes the graph as TensorFlow does, its values are those of a run, its boxes do not overlap."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -47,10 +48,12 @@ def test_every_operation_is_there_with_its_inputs(page, built):
     sigmoid = next(operation for operation in found if operation["name"] == "decoder_output/Sigmoid")
     assert (sigmoid["type"], sigmoid["part"], sigmoid["inputs"]) == ("Sigmoid", "decoder", ["decoder_output/add:0"])
     assert sigmoid["outputs"] == [{"dtype": "float32", "shape": [None, 784], "feedable": True}]
+    assert sum(operation["type"] == "AssignAddVariableOp" for operation in found) == 1           # the step counter
     assert {operation["part"] for operation in found} == {
         "input", "encoder", "sampling", "decoder", "loss", "optimizer", "decoder again", "saver"}
 
 
+@pytest.mark.slow
 def test_the_operations_are_described_alike_each_time(page):
     """Two graphs: the order in which an operation lists its control inputs differs."""
     again = graph.operations(graph.build(checkpoints.LayerSizes(784, 16, 2, 12)))
@@ -97,6 +100,10 @@ def test_the_page_shows_the_recorded_values(page, values):
             np.testing.assert_allclose([shown[name][key] for key in ("min", "mean", "max")],
                                        [value.min(), value.astype(float).mean(), value.max()], rtol=1e-6, atol=1e-12)
         assert ("picture" in shown[name]) == (value.ndim == 2 and value.size > 8)
+        if "picture" in shown[name] and value.shape[0] <= 64 and value.shape[1] <= 256 and np.ptp(value):
+            gray = np.frombuffer(base64.b64decode(shown[name]["picture"]["gray"]), np.uint8).reshape(value.shape)
+            expected = 255 * (value.astype(float) - value.min()) / np.ptp(value.astype(float))
+            np.testing.assert_allclose(gray, np.floor(expected), atol=1)
 
 
 def runs_of_tensorflow(built, values, images, n_runs):
@@ -128,7 +135,7 @@ def runs_of_tensorflow(built, values, images, n_runs):
             yield [fetch.name for fetch in fetches], [feed.name for feed in feeds], outcome
 
 
-@pytest.mark.parametrize("n_runs", [100, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_runs", [30, pytest.param(1000, marks=pytest.mark.slow)])
 def test_the_operations_that_are_lit_are_those_that_a_session_executes(opened, built, values, digits, n_runs):
     runs = list(runs_of_tensorflow(built, values, digits.test.images[:4], n_runs))
     lit = opened.execute_script("return arguments[0].map(([fetches, feeds]) => [...pruned(fetches, feeds)].sort())",
@@ -144,6 +151,7 @@ def test_the_operations_that_are_lit_are_those_that_a_session_executes(opened, b
     assert 0 < missed < n_runs / 2
 
 
+@pytest.mark.slow
 def test_the_savers_scene_shows_the_names_in_a_checkpoint(opened):
     opened.execute_script("openScene(data.scenes[7])")
     assert opened.find_element("id", "selected").text == "save/SaveV2/tensor_names"
@@ -151,6 +159,7 @@ def test_the_savers_scene_shows_the_names_in_a_checkpoint(opened):
     assert shown.split(", ") == [name for name, _ in tf.train.list_variables(PREFIX)]
 
 
+@pytest.mark.slow
 def test_a_possible_order_respects_every_input(opened):
     for number in range(1, 9):
         order, operations = opened.execute_script(
@@ -162,6 +171,7 @@ def test_a_possible_order_respects_every_input(opened):
                 assert all(place[name] < place[operation["name"]] for name in before if name in place)
 
 
+@pytest.mark.slow
 def test_each_scene_but_the_first_can_run(opened):
     first, *others = (opened.execute_script(f"openScene(data.scenes[{i}]); return $('missing').textContent")
                       for i in range(8))
@@ -174,6 +184,7 @@ def test_each_scene_but_the_first_can_run(opened):
 OPENED = {"closed": [], "forward": ["input", "encoder", "sampling", "decoder", "loss"], "all": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", OPENED.values(), ids=OPENED.keys())
 def test_boxes_do_not_overlap_lie_in_their_frames_and_stay_where_they_are(opened, groups):
     boxes, again = opened.execute_script("""
@@ -209,6 +220,7 @@ def test_a_group_opens_and_an_operation_is_selected_with_its_line(opened):
     assert "recorded: [4,784], minimum" in opened.find_element("id", "outputs").text
 
 
+@pytest.mark.slow
 def test_fetches_and_feeds_are_chosen_by_clicks(opened):
     opened.execute_script("fetches = []; feeds = []; runChanged(); select('clip_by_value')")
     opened.execute_script("$('outputs').querySelectorAll('button')[0].click(); select('add')")
@@ -225,6 +237,7 @@ def test_fetches_and_feeds_are_chosen_by_clicks(opened):
     assert opened.execute_script("return feeds") == ["dropout_rate:0"]
 
 
+@pytest.mark.slow
 def test_the_keyboard_opens_and_closes_a_group_and_keeps_the_focus(opened):
     from selenium.webdriver.common.keys import Keys
 
@@ -241,6 +254,7 @@ def test_the_keyboard_opens_and_closes_a_group_and_keeps_the_focus(opened):
     assert opened.switch_to.active_element.text == "fetch clip_by_value:0"
 
 
+@pytest.mark.slow
 def test_zoom(opened):
     width = opened.execute_script("return $('graph').firstChild.width.baseVal.value")
     opened.find_element("id", "larger").click()
@@ -255,6 +269,7 @@ def test_zoom(opened):
     assert 0.95 * room < shown <= room
 
 
+@pytest.mark.slow
 def test_a_run_is_walked_through(opened):
     opened.execute_script("openScene(data.scenes[3])")
     names = []
@@ -277,6 +292,7 @@ def test_a_run_is_walked_through(opened):
     assert opened.execute_script("return timer") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 520])
 def test_the_page_fits_its_window(opened, width):
     opened.set_window_size(width, 900)

@@ -5,12 +5,12 @@ import base64
 import numpy as np
 import pytest
 
+from tests.helpers import write_network
 from tests.numpy_network import PREFIX, decode, weights_of
 from tests.pages.helpers import (
     FULL_SIZE,
     POINTS,
     decoded,
-    network,
 )
 from vae_graph import evaluation, pictures
 
@@ -22,6 +22,7 @@ def test_pixels_are_tensorflows(explorer_page):
     np.testing.assert_allclose(expected, decode(weights_of(), np.array(POINTS)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_float16_is_decoded_as_by_numpy(explorer_page):
     values = np.arange(1 << 16, dtype="<u2").view("<f2")
     values = values[np.isfinite(values)]
@@ -29,8 +30,9 @@ def test_every_float16_is_decoded_as_by_numpy(explorer_page):
     np.testing.assert_array_equal(read, values.astype(float))
 
 
+@pytest.mark.slow
 def test_float16_is_precise_enough_at_full_size(open_explorer, tmp_path, digits):
-    prefix = network(tmp_path, "x", n_hidden=500)
+    prefix = write_network(tmp_path / "x", n_hidden=500)
     browser = open_explorer(prefix)
     with evaluation.restored(prefix, seed=0) as model:
         expected = model.session.run(model.X_out, {model.z: POINTS})
@@ -38,6 +40,7 @@ def test_float16_is_precise_enough_at_full_size(open_explorer, tmp_path, digits)
     np.testing.assert_allclose(decoded(browser), expected, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_mean_and_std_are_tensorflows(open_explorer, digits):
     """Of the reference run's weights."""
     browser = open_explorer(FULL_SIZE)
@@ -50,9 +53,9 @@ def test_mean_and_std_are_tensorflows(open_explorer, digits):
     np.testing.assert_allclose(np.array(found).transpose(1, 0, 2), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("n_z", [1, 3, 5])
+@pytest.mark.parametrize("n_z", [3, *(pytest.param(n_z, marks=pytest.mark.slow) for n_z in (1, 5))])
 def test_the_plane_is_that_of_the_pictures(open_explorer, tmp_path, digits, n_z):
-    prefix = network(tmp_path, "x", n_z)
+    prefix = write_network(tmp_path / "x", n_z)
     browser = open_explorer(prefix)
     codes = pictures.means(prefix, digits.test.images)
     origin, axes = pictures.latent_plane(codes)

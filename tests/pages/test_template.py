@@ -1,0 +1,24 @@
+"""Templates of pages."""
+
+import pytest
+
+from tests.pages.helpers import numbers_of
+from vae_graph.pages import explorer, template
+
+SCRIPTS = {"explorer.html": explorer.SCRIPTS, "graph.html": ("dom.js", "operations.js", "layout.js", "graph.js")}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_data_is_inserted_as_it_is(name):
+    """The name of a folder may be a mark of the template, too."""
+    data = {"name": "{{dom.js}}/{{data}}", "other": "</script>", "colours": ["\\1", "\u2028"]}
+    page = template.fill(name, SCRIPTS[name], data)
+    assert numbers_of(page) == data
+    assert page.count(b"{{") == 2
+    for script in SCRIPTS[name]:
+        assert (template.FOLDER / script).read_bytes() in page
+
+
+def test_a_label_is_a_folders_name_and_a_checkpoints():
+    assert [template.label(prefix) for prefix in ("/runs/a/parameter0.ckpt", "a/b", "b")] == [
+        "a/parameter0.ckpt", "a/b", "b"]
