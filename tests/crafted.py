@@ -68,9 +68,10 @@ def saved_part(name: str, extents: Sequence[tuple[int, int]], data: bytes) -> by
     return found.SerializeToString()
 
 
-def header(num_shards: int = 1) -> bytes:
+def header(num_shards: int = 1, min_consumer: int = 0, endianness: int = 0) -> bytes:
     """The unnamed first entry of the index."""
-    return tensor_bundle_pb2.BundleHeaderProto(num_shards=num_shards).SerializeToString()
+    return tensor_bundle_pb2.BundleHeaderProto(
+        num_shards=num_shards, endianness=endianness, version={"min_consumer": min_consumer}).SerializeToString()
 
 
 def table(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -84,14 +85,14 @@ def block(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
                     for key, value in entries) + struct.pack("<II", 0, 1)
 
 
-def sealed(blocks: Sequence[bytes], index: bytes | None = None) -> bytes:
+def sealed(blocks: Sequence[bytes], index: bytes | None = None, compression: bytes = b"\0") -> bytes:
     """Blocks with their checksums, an index of them unless it is given, and the footer."""
     content, handles = b"", []
     for number, part in enumerate([*blocks, block([]), index]):
         if part is None:
             part = block((bytes([255, at]), handle) for at, handle in enumerate(handles[:len(blocks)]))
         handles.append(varint(len(content)) + varint(len(part)))
-        content += part + b"\0" + struct.pack("<I", crc32c(part + b"\0"))
+        content += part + compression + struct.pack("<I", crc32c(part + compression))
         assert number <= 254
     return content + (handles[-2] + handles[-1]).ljust(40, b"\0") + struct.pack("<Q", MAGIC)
 

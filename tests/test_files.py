@@ -1,6 +1,8 @@
 """Atomic writes and locks."""
 
+import contextlib
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -53,23 +55,84 @@ def test_what_a_process_is_writing_is_not_stale(tmp_path, monkeypatch):
     assert (tmp_path / "run.json").read_bytes() == b"whole"
 
 
-def test_files_are_fsynced_before_they_are_renamed(digits, tmp_path, monkeypatch):
-    synced, replace, fsync = set(), os.replace, os.fsync
+@posix_only
+def test_each_file_is_fsynced_then_renamed_then_its_folder_fsynced(digits, tmp_path, monkeypatch):
+    events, replace, fsync = [], os.replace, os.fsync
 
-    def note(descriptor):
-        synced.add(os.fstat(descriptor).st_ino)
+    def note_fsync(descriptor):
+        events.append(os.fstat(descriptor).st_ino)
         fsync(descriptor)
 
-    def check(source, target):
-        assert os.stat(source).st_ino in synced, target
-        replaced.append(Path(target).name)
+    def note_replace(source, target):
+        assert events[-1] == os.stat(source).st_ino
+        events.append(Path(target).name)
         replace(source, target)
 
-    replaced = []
-    monkeypatch.setattr(os, "fsync", note)
-    monkeypatch.setattr(os, "replace", check)
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
     train(digits, tmp_path, num_epoch=1)
-    assert replaced == ["resume.json", "parameter0.ckpt.data-00000-of-00001", "parameter0.ckpt.index", "checkpoint"]
+    assert events[1::3] == ["resume.json", "parameter0.ckpt.data-00000-of-00001", "parameter0.ckpt.index", "checkpoint"]
+    assert events[2::3] == [tmp_path.stat().st_ino] * 4
+
+
+@pytest.mark.parametrize(("winerror", "n_refusals", "n_tries"), [
+    (5, 1, 2), (32, 10, 11), (32, 99, 11), (33, 99, 1), (None, 99, 1)])
+def test_a_file_that_is_open_elsewhere_is_replaced_if_it_closes(tmp_path, monkeypatch, winerror, n_refusals, n_tries):
+    tries, slept, replace = [], [], os.replace
+
+    def refuse(source, target):
+        tries.append(target)
+        if len(tries) > n_refusals:
+            return replace(source, target)
+        error = PermissionError(13, "Access is denied")
+        if winerror:
+            error.winerror = winerror
+        raise error
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(files.time, "sleep", slept.append)
+    with pytest.raises(PermissionError, match="denied") if n_refusals == 99 else contextlib.nullcontext():
+        files.write_atomic(tmp_path / "picture.png", b"new")
+    assert len(tries) == n_tries
+    assert sum(slept) == pytest.approx(0.1 * (n_tries - 1))
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"] * (n_refusals < 99)
+
+
+def test_a_staging_folder_that_cannot_be_removed_is_left(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(39, "Directory not empty")
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    with files.staging_dir(tmp_path) as staging:
+        pass
+    assert staging.is_dir()
+
+
+def test_where_folders_cannot_be_opened(tmp_path, monkeypatch):
+    """On Windows: nothing is fsynced or locked but files, and folders of killed processes stay."""
+    monkeypatch.setattr(files, "_open", lambda path: contextlib.nullcontext())
+    monkeypatch.setattr(os, "fsync", os.fstat)                   # which takes no None either
+    (tmp_path / ".saving-half_abc").mkdir()
+    (tmp_path / ".saving-1-2").touch()
+    with files.lock_dir(tmp_path), files.staging_dir(tmp_path):
+        files.remove_stale(tmp_path)
+        files.write_atomic(tmp_path / "run.json", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", ".saving-half_abc", "run.json"]
+
+
+@posix_only
+def test_a_folder_whose_file_system_has_no_locks_for_readers(tmp_path, monkeypatch):
+    def lock(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(9, "Bad file descriptor")
+        return own(descriptor)
+
+    own = files._lock
+    monkeypatch.setattr(files, "_lock", lock)
+    with files.lock_dir(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"process {os.getpid()}"
+        with pytest.raises(files.FolderInUse), files.lock_dir(tmp_path):
+            pass
 
 
 HOLD_LOCK = """

@@ -40,7 +40,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            temporary.unlink()               # it is there after an error only
 
 
 def commit(path: Path, target: Path) -> None:

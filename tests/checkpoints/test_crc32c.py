@@ -30,12 +30,9 @@ def test_every_length_gives_what_a_byte_by_byte_loop_gives(monkeypatch, chunk):
         assert masked_crc32c(content[:size]) == crafted.crc32c(content[:size]), size
 
 
-def test_fifteen_megabytes_take_less_than_a_fifth_of_a_second():
-    """The size of a checkpoint. The fastest of five: another process may be busy."""
+def test_fifteen_megabytes_take_a_second_of_the_processor_at_most():
+    """The size of a checkpoint. A tenth of that is expected; a loop over the bytes takes several seconds."""
     content = np.random.default_rng(0).bytes(15_000_000)
-
-    def seconds():
-        begin = time.perf_counter()
-        crc32c(content)
-        return time.perf_counter() - begin
-    assert min(seconds() for _ in range(5)) < 0.2
+    begin = time.thread_time()
+    crc32c(content)
+    assert time.thread_time() - begin < 1

@@ -45,6 +45,11 @@ def test_infinity_in_adams_slots_is_invalid_for_training_only(folder, needed, ep
     assert checkpoints.latest_valid(folder, needed)[0].epoch == epoch
 
 
+def test_the_step_is_read_for_training_only(folder):
+    assert [checkpoints.latest_valid(folder, shapes)[0].step
+            for shapes in (checkpoints.training_shapes, checkpoints.model_shapes)] == [20, 0]
+
+
 def test_an_empty_folder_has_none(tmp_path):
     assert checkpoints.latest_valid(tmp_path) == (None, {})
 
@@ -71,6 +76,11 @@ class TestFind:
         values = checkpoints.read_variables(str(folder / "parameter20.ckpt"))
         write_checkpoint(folder / "parameter30.ckpt", values, write_version=tf.train.SaverDef.V1)
         assert checkpoints.find(folder / name) == (str(folder / "parameter30.ckpt"), {}, [])
+
+    def test_copies_under_other_names_are_not_checkpoints(self, folder):
+        for name in ("parameter30.ckpt.index.old", "parameter30.ckpt~", "my-parameter30.ckpt.index"):
+            (folder / name).touch()
+        assert checkpoints.find(folder) == (str(folder / "parameter20.ckpt"), {}, [])
 
     def test_skipped_checkpoints_of_a_folder_are_returned(self, folder):
         (folder / "parameter20.ckpt.data-00000-of-00001").unlink()
@@ -118,7 +128,6 @@ class TestOtherNames:
         models.mkdir()
         for step in (1000, 2000, 10000):
             write_checkpoint(models / f"my_model-{step}", weights)
-        (models / "checkpoint").unlink(missing_ok=True)
         return models
 
     @staticmethod
@@ -128,6 +137,12 @@ class TestOtherNames:
     def test_the_highest_number_without_a_state_file(self, models):
         [prefix, *others] = self.prefixes(models, 10000, 2000, 1000)
         assert checkpoints.find(models) == (prefix, {}, others)
+
+    def test_a_name_without_a_number_comes_last(self, models):
+        for step, name in ((1000, "trained"), (2000, "model-0")):
+            for path in models.glob(f"my_model-{step}.*"):
+                path.rename(models / f"{name}{path.suffix}")
+        assert checkpoints.find(models).others == [str(models / "model-0"), str(models / "trained")]
 
     @pytest.mark.parametrize("named", ["my_model-2000", "/home/somebody/2018/my_model-2000",
                                        r"C:\\vae\\my_model-2000", r"\155/my_model-\0620\060\060"])
@@ -156,6 +171,12 @@ class TestOtherNames:
         assert (found.prefix, list(found.problems)) == (self.prefixes(models, 10000)[0], [str(models / "gone-7")])
         assert str(*found.problems.values()) == (f"{models / 'gone-7'}: expected the checkpoint that "
                                                  f"{models / 'checkpoint'} names, found nothing of that name")
+
+    def test_a_state_file_that_names_a_missing_one_beside_the_originals(self, folder):
+        (folder / "checkpoint").write_bytes(b'model_checkpoint_path: "gone-7"')
+        assert checkpoints.find(folder) == (str(folder / "parameter20.ckpt"), {}, [])
+        found = checkpoints.find(folder / "checkpoint")
+        assert (found.prefix, list(found.problems)) == (str(folder / "parameter20.ckpt"), [str(folder / "gone-7")])
 
     def test_a_state_file_alone(self, tmp_path):
         (tmp_path / "checkpoint").write_bytes(b'model_checkpoint_path: "gone-7"')

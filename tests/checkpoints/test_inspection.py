@@ -90,6 +90,7 @@ def test_a_step_counter_that_is_not_an_integer(tmp_path, counter):
     assert inspection.inspect(write_checkpoint(tmp_path / "x", values)).step is None
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_norm_beyond_the_range_is_none(tmp_path):
     prefix = write_checkpoint(tmp_path / "x", {"w": np.full(2, 1e200)})
     [variable] = inspection.inspect(prefix).variables

@@ -53,3 +53,4 @@ def test_incomplete_packed_integers(packed):
 def test_an_integer_in_place_of_a_message():
     with pytest.raises(InvalidMessage):
         Message(b"\x08\1").message(1)
+    assert Message(b"\x08\1").messages(1) == []

@@ -1,16 +1,15 @@
 """The tables of a checkpoint: whatever the bytes, the right values or one line."""
 
-
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import crafted
 from tests.helpers import ORACLE_DIR, assert_one_line, damaged, many, write_checkpoint
 from vae_graph import checkpoints
-from vae_graph.checkpoints import inspection
+from vae_graph.checkpoints import inspection, table
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,7 @@ class TestCheckpoints:
         except checkpoints.CheckpointError as error:
             assert_one_line(error, f"{prefix}: expected ")
 
-    @many
+    @settings(many, max_examples=50)
     @given(st.data())
     @pytest.mark.parametrize("part", [0, 1])
     def test_a_damaged_file_gives_the_same_values_or_is_refused(self, tmp_path, original, part, data):
@@ -78,10 +77,59 @@ class TestCheckpoints:
         with pytest.raises(checkpoints.CheckpointError, match=f"expected a valid checkpoint, found: .*{found}"):
             inspection.inspect(prefix)
 
-    def test_a_possible_entry_is_read(self, tmp_path):
+    @pytest.mark.parametrize(("claim", "found"), [
+        ({"min_consumer": 2}, "a newer format"), ({"endianness": 1}, "numbers in the byte order of another machine")])
+    def test_other_formats_are_refused(self, tmp_path, claim, found):
+        content = crafted.table([(b"", crafted.header(**claim)), (b"w", crafted.entry())])
+        with pytest.raises(checkpoints.CheckpointError, match=f"0.ckpt: expected a valid checkpoint, found: {found}$"):
+            inspection.inspect(crafted.write(tmp_path, content))
+
+    @pytest.mark.parametrize(("block", "found"), [
+        (b"", "a damaged table"), (bytes(8) + b"\3\0\0\0", "a damaged table"),       # no room for its restarts
+        (b"\1\1\0w" + bytes(4), "a damaged table"),                                 # the prefix of no key
+        (b"\0\2\0w" + bytes(4), "a damaged table"), (b"\0\1\1w" + bytes(4), "a damaged table"),
+        (b"\0\1\x80" + bytes(4), "a damaged table"), (crafted.block([]), "a table without a header")])
+    def test_impossible_blocks_are_refused(self, tmp_path, block, found):
+        with pytest.raises(checkpoints.CheckpointError, match=f"0.ckpt: expected a valid checkpoint, found: {found}$"):
+            inspection.inspect(crafted.write(tmp_path, crafted.sealed([block])))
+
+    def test_a_file_that_is_too_large_is_not_read(self, tmp_path, monkeypatch):
+        content = crafted.table([(b"", crafted.header())])
+        prefix = crafted.write(tmp_path, content)
+        monkeypatch.setattr(table, "MAX_FILE_SIZE", len(content))
+        assert inspection.inspect(prefix).variables == ()
+        monkeypatch.setattr(table, "MAX_FILE_SIZE", len(content) - 1)
+        with pytest.raises(checkpoints.CheckpointError, match=f"found: parameter0.ckpt.index of {len(content)} bytes$"):
+            inspection.inspect(prefix)
+
+    @pytest.mark.parametrize("content", [b"", bytes(47), bytes(48)])
+    def test_a_file_that_is_not_a_checkpoint_is_refused(self, tmp_path, content):
+        with pytest.raises(checkpoints.CheckpointError, match=r"found: a file that is not a checkpoint$"):
+            inspection.inspect(crafted.write(tmp_path, content))
+
+    def test_a_name_that_is_not_utf_8_is_refused(self, tmp_path):
+        content = crafted.table([(b"", crafted.header()), (b"\xff", crafted.entry())])
+        with pytest.raises(checkpoints.CheckpointError, match=r"found: a name that is not UTF-8$"):
+            inspection.inspect(crafted.write(tmp_path, content))
+
+    def test_a_missing_file_and_a_folder_are_named(self, tmp_path):
+        with pytest.raises(checkpoints.CheckpointError, match=r"found: no file x.ckpt$"):
+            inspection.inspect(str(tmp_path / "x.ckpt"))
+        (tmp_path / "x.ckpt.index").mkdir()
+        with pytest.raises(checkpoints.CheckpointError, match=r"found: x.ckpt.index, which is not a regular file$"):
+            inspection.inspect(str(tmp_path / "x.ckpt"))
+
+    def test_a_compressed_table_is_refused(self, tmp_path):
+        content = crafted.sealed([crafted.block([(b"", crafted.header())])], compression=b"\1")
+        with pytest.raises(checkpoints.CheckpointError, match="found: a compressed table, which TensorFlow does not "):
+            inspection.inspect(crafted.write(tmp_path, content))
+
+    @pytest.mark.parametrize("min_consumer", [0, 1])
+    def test_a_possible_entry_is_read(self, tmp_path, min_consumer):
         values = np.arange(16, dtype=np.float32)
         prefix = crafted.write(tmp_path, crafted.table([
-            (b"", crafted.header()), (b"w", crafted.entry(data=values.tobytes()))]), values.tobytes())
+            (b"", crafted.header(min_consumer=min_consumer)), (b"w", crafted.entry(data=values.tobytes()))]),
+            values.tobytes())
         [variable] = inspection.inspect(prefix).variables
         assert variable == inspection.Variable("w", (16,), "float32", np.linalg.norm(values.astype(float)), 0, 0)
 

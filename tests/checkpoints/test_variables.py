@@ -4,8 +4,10 @@ import contextlib
 
 import numpy as np
 import pytest
+import tensorflow as tf2
 import tensorflow.compat.v1 as tf
 
+from tests import crafted
 from tests.helpers import ORACLE_DIR, write_checkpoint
 from vae_graph import checkpoints
 from vae_graph.checkpoints import variables
@@ -21,18 +23,6 @@ def assert_same_as_tensorflows(prefix):
     for name, value in found.items():
         expected = np.asarray(reader.get_tensor(name))
         assert (value.dtype, value.shape, value.tobytes()) == (expected.dtype, expected.shape, expected.tobytes()), name
-
-
-def save(prefix, values, op=tf.raw_ops.SaveV2):
-    """Arrays of any type, by TensorFlow's operation for either format."""
-    with tf.Graph().as_default(), tf.Session() as session:
-        tensors = [tf.placeholder(np.asarray(value).dtype) for value in values.values()]
-        if op is tf.raw_ops.Save:
-            save = op(filename=str(prefix), tensor_names=[*values], data=tensors)
-        else:
-            save = op(prefix=str(prefix), tensor_names=[*values], shape_and_slices=[""] * len(values), tensors=tensors)
-        session.run(save, dict(zip(tensors, values.values(), strict=True)))
-    return str(prefix)
 
 
 def values_of(name, rng):
@@ -63,13 +53,24 @@ def test_every_type_of_tensorflow_is_known():
 @pytest.mark.parametrize("name", sorted({*types_of_tensorflow().values()} - variables.UNREAD - QUANTIZED))
 def test_every_type_is_read(tmp_path, name):
     value = values_of(name, np.random.default_rng(0))
-    assert_same_as_tensorflows(save(tmp_path / "x", {"w": value, "empty": value[:0], "scalar": value[0, 0]}))
+    assert_same_as_tensorflows(write_checkpoint(tmp_path / "x", {
+        "w": value, "empty": value[:0], "scalar": value[0, 0]}))
+
+
+@pytest.mark.parametrize("name", sorted(QUANTIZED))
+def test_quantized_types_are_read_as_integers(tmp_path, name):
+    [number] = (number for number, other in variables.TYPES.items() if other == name)
+    content = bytes(range(16)) * 4
+    prefix = crafted.write(tmp_path, crafted.table([(b"", crafted.header()), (b"w", crafted.entry(
+        [64 // np.dtype(name.replace("q", "")).itemsize], number, content))]), content)
+    found = checkpoints.read_variables(prefix)["w"]
+    assert (found.dtype, found.tobytes()) == (name.replace("q", ""), content)
 
 
 @pytest.mark.parametrize("name", [*variables.FIXED_SIZE_FIELDS, *variables.INTEGER_FIELDS])
 def test_every_type_is_read_in_the_format_of_tensorflow_0(tmp_path, name):
     values = values_of(name, np.random.default_rng(0))
-    assert_same_as_tensorflows(save(tmp_path / "x", {"w": values, "scalar": values[0, 0]}, tf.raw_ops.Save))
+    assert_same_as_tensorflows(write_checkpoint(tmp_path / "x", {"w": values, "scalar": values[0, 0]}, **V1))
 
 
 @pytest.mark.parametrize("version", [{}, V1])
@@ -96,6 +97,14 @@ def test_a_partitioned_variable_is_read(tmp_path, axis, sharded):
     assert_same_as_tensorflows(prefix)
 
 
+def test_the_keys_of_parts_have_the_order_of_their_positions():
+    """As those that TensorFlow writes: one byte or more for each number, highest first, a negative one inverted."""
+    assert variables.part_key(b"w\0", ((0, -1), (64, -65))) == b"\0w\0\xff\0\1\1\2" b"\x80\x7f" b"\xc0\x40\x3f\xbf"
+    numbers = sorted(sign * 2**power + step for sign in (-1, 1) for power in range(2, 63) for step in (-1, 0, 1))
+    keys = [variables.part_key(b"w", ((number, -1),)) for number in numbers]
+    assert keys == sorted(set(keys))
+
+
 def test_a_partitioned_variable_in_the_format_of_tensorflow_0(tmp_path):
     """TensorFlow's reader of the two refuses it."""
     with tf.Graph().as_default(), tf.Session() as session:
@@ -108,8 +117,7 @@ def test_a_partitioned_variable_in_the_format_of_tensorflow_0(tmp_path):
 
 def test_a_checkpoint_of_objects(tmp_path):
     """As TensorFlow 2 writes them, with a string that describes the objects."""
-    variable = __import__("tensorflow").Variable(np.arange(3.0))
-    prefix = __import__("tensorflow").train.Checkpoint(v=variable).write(str(tmp_path / "x"))
+    prefix = tf2.train.Checkpoint(v=tf2.Variable(np.arange(3.0))).write(str(tmp_path / "x"))
     found = checkpoints.read_variables(prefix)
     np.testing.assert_array_equal(found["v/.ATTRIBUTES/VARIABLE_VALUE"], np.arange(3.0))
     assert found["_CHECKPOINTABLE_OBJECT_GRAPH"].dtype.names == ("string",)
