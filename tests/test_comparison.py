@@ -1,12 +1,10 @@
 """The comparison of two checkpoints: differences and their standard errors."""
 
-
 import numpy as np
 import pytest
 
-from tests.helpers import ORACLE_DIR, write_checkpoint
-from vae_graph import checkpoints, comparison, evaluation, training
-from vae_graph.settings import Settings
+from tests.helpers import ORACLE_DIR, write_checkpoint, write_network
+from vae_graph import checkpoints, comparison, evaluation
 
 BEFORE, AFTER = (str(ORACLE_DIR / f"parameter{step}.ckpt") for step in (0, 20))
 
@@ -16,7 +14,7 @@ def compare(digits, a, b, **flags):
 
 
 def test_a_checkpoint_does_not_differ_from_itself(digits):
-    found = compare(digits, AFTER, AFTER, iwae_samples=2)
+    found = compare(digits, AFTER, AFTER, draws=2, iwae_samples=2)
     assert [(v.maximum, v.rms) for v in found.variables] == [(0, 0)] * 39
     assert all(v.cosine == pytest.approx(1) for v in found.variables)
     assert list(found.numbers) == ["Recon_error", "Regularization_error", "ELBO", "true_negative_ELBO", "KL",
@@ -27,7 +25,7 @@ def test_a_checkpoint_does_not_differ_from_itself(digits):
 
 
 def test_two_checkpoints_of_one_size(digits):
-    found = compare(digits, BEFORE, AFTER)
+    found = compare(digits, BEFORE, AFTER, draws=1)
     assert (found.a.step, found.b.step) == (0, 20)
     values_a, values_b = checkpoints.read_variables(BEFORE), checkpoints.read_variables(AFTER)
     for variable in found.variables:
@@ -39,10 +37,6 @@ def test_two_checkpoints_of_one_size(digits):
             assert variable.cosine == pytest.approx((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
         else:
             assert variable.cosine is None
-
-    a, b = (evaluation.evaluate(prefix, digits.test.images, digits.test.digits) for prefix in (BEFORE, AFTER))
-    assert (found.evaluation_a, found.evaluation_b) == (a, b)
-    assert found.numbers["ELBO"].difference == pytest.approx(b.ELBO - a.ELBO)
 
 
 @pytest.mark.filterwarnings("error")
@@ -56,18 +50,37 @@ def test_the_standard_error_is_that_of_paired_samples():
     assert comparison.number_difference(a[:1], b[:1]).standard_error_over_images is None
 
 
-def test_models_of_other_sizes(digits, tmp_path):
-    settings = Settings(n_hidden_encoder=8, n_z=3, n_hidden_decoder=12, num_epoch=1, batch_size=50)
-    other, _ = training.train(digits.train.pixels, digits.sha256, settings, tmp_path)
-    found = compare(digits, AFTER, other)
-    assert (found.a.sizes.n_z, found.b.sizes.n_z) == (2, 3)
-    shared = {variable.name.removesuffix("/Adam_1").removesuffix("/Adam") for variable in found.variables}
-    assert shared == {"Variable", "beta1_power", "beta2_power", "decoder_hidden_1/b4", "decoder_hidden_2/w5",
-                      "decoder_hidden_2/b5", "decoder_output/w6", "decoder_output/b6"}
-    assert {name for name in found.not_shared if "/Adam" not in name} == {
-        "encoder_hidden_1/w1", "encoder_hidden_1/b1", "encoder_hidden_2/w2", "encoder_hidden_2/b2", "encoder_z/w3",
-        "encoder_z/b3", "decoder_hidden_1/w4"}
+@pytest.mark.parametrize("swapped", [False, True])
+def test_models_of_other_sizes(digits, tmp_path, swapped):
+    """One of 39 variables, and the network alone of the other."""
+    prefixes = (AFTER, write_network(tmp_path / "x", n_z=3, n_hidden=12))
+    found = compare(digits, *(prefixes[::-1] if swapped else prefixes))
+    assert {found.a.sizes.n_z, found.b.sizes.n_z} == {2, 3}
+    shared = ["decoder_hidden_1/b4", "decoder_hidden_2/b5", "decoder_hidden_2/w5", "decoder_output/b6",
+              "decoder_output/w6"]
+    assert [variable.name for variable in found.variables] == shared
+    assert found.not_shared == tuple(sorted(checkpoints.read_variables(AFTER).keys() - {*shared}))
     assert 0 <= found.latent_agreement <= 1
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_both_are_validated_before_anything_is_measured(digits, tmp_path, monkeypatch, broken):
+    prefixes = [AFTER, AFTER]
+    prefixes[broken] = write_checkpoint(tmp_path / "x", checkpoints.read_variables(AFTER) | {
+        "encoder_z/b3": np.full(4, np.nan, np.float32)})
+    monkeypatch.setattr(evaluation, "measure", lambda *args, **kwargs: pytest.fail("it measures"))
+    with pytest.raises(checkpoints.CheckpointError, match="x: expected finite numbers"):
+        compare(digits, *prefixes)
+
+
+@pytest.mark.parametrize("flags", [{}, {"seed": 3, "draws": 2, "iwae_samples": 1, "verbose": True}])
+def test_the_settings_are_those_of_the_evaluation(digits, capfd, flags):
+    found = compare(digits, BEFORE, AFTER, **flags)
+    assert capfd.readouterr().out.count("3/3") == (2 if flags else 0)
+    a, b = (evaluation.evaluate(prefix, digits.test.images, digits.test.digits, **flags) for prefix in (BEFORE, AFTER))
+    assert (found.evaluation_a, found.evaluation_b) == (a, b)
+    assert {name: number.difference for name, number in found.numbers.items()} == {
+        name: pytest.approx(getattr(b, name) - getattr(a, name)) for name in found.numbers}
 
 
 @pytest.mark.filterwarnings("error")
@@ -77,7 +90,7 @@ def test_undefined_values_are_none(digits, tmp_path):
     values["encoder_z/b3/Adam"] = np.zeros(4, np.float32)
     values |= {"word": np.array("word"), "empty": np.zeros((0, 2), np.float32)}
     prefix = write_checkpoint(tmp_path / "x", values)
-    found = compare(digits, prefix, prefix)
+    found = compare(digits, prefix, prefix, draws=1)
     by_name = {v.name: (v.maximum, v.rms, v.cosine) for v in found.variables}
     assert by_name["beta1_power"] == (None, None, None)
     assert by_name["encoder_z/b3/Adam"] == (0, 0, None)
