@@ -1,12 +1,11 @@
 """The pictures of a trained model, checked on a checkpoint of TensorFlow 1.4.0."""
 
-
 import numpy as np
 import pytest
 
+from tests.helpers import write_network
 from tests.numpy_network import PREFIX, decode, encode, weights_of
-from vae_graph import checkpoints, evaluation, pictures, training
-from vae_graph.settings import Settings
+from vae_graph import checkpoints, evaluation, pictures
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +62,13 @@ class TestLatentPlane:
         np.testing.assert_array_equal(pictures.latent_plane(codes[::-1])[1].round(6), axes.round(6))
         assert (np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1) > 0).all()
 
+    @pytest.mark.parametrize(("n_images", "n_z"), [(1, 3), (2, 5), (3, 3)])
+    def test_the_axes_are_orthonormal_for_the_fewest_images_too(self, n_images, n_z):
+        codes = np.random.default_rng(0).normal(size=(n_images, n_z)).astype(np.float32)
+        origin, axes = pictures.latent_plane(codes)
+        np.testing.assert_allclose(origin, codes.mean(0))
+        np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-6)
+
     def test_one_dimension_has_no_second_axis(self):
         _, axes = pictures.latent_plane(np.random.default_rng(0).normal(size=(9, 1)))
         np.testing.assert_array_equal(axes, [[1], [0]])
@@ -70,8 +76,7 @@ class TestLatentPlane:
 
 @pytest.mark.parametrize("n_z", [1, 3])
 def test_pictures_of_other_latent_sizes(digits, tmp_path, n_z):
-    settings = Settings(n_hidden_encoder=8, n_z=n_z, n_hidden_decoder=8, num_epoch=1, batch_size=50)
-    prefix, _ = training.train(digits.train.pixels, digits.sha256, settings, tmp_path)
+    prefix = write_network(tmp_path / "x", n_z)
     found = pictures.training_results(prefix, digits.test.images, seed=0)
     assert found.codes.shape == (60, 2)
     assert found.manifolds["linear"].shape == (20, 20, 784)
@@ -145,6 +150,7 @@ def drawn(monkeypatch, without_drawing):
 def test_the_axes_of_both_manifolds(digits, drawn):
     assert {*pictures.of_training(PREFIX, digits, 0, gaussian_grid=True)} == {
         "result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "manifold_gaussian.png"}
+    assert [call[-1] for call in drawn["latent"]] == ["jet"]
     found = pictures.training_results(PREFIX, digits.test.images, 0, ["linear", "gaussian"])
     for (shown, ends, *_), name, expected in zip(drawn["manifold"], ("linear", "gaussian"), ((-2, 2), (0.025, 0.975)),
                                                  strict=True):
@@ -153,7 +159,8 @@ def test_the_axes_of_both_manifolds(digits, drawn):
 
 
 def test_denoising_shows_original_noisy_and_restored(digits, drawn):
-    assert "denoising.png" in pictures.of_training(PREFIX, digits, 5, noisy=True)
+    assert {*pictures.of_training(PREFIX, digits, 5, noisy=True)} == {
+        "result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "denoising.png"}
     [(rows, title)] = drawn["image_rows"]
     seen, restored = pictures.reconstructions(PREFIX, digits.test.images[:10], 5, noisy=True)
     expected = {"original": digits.test.images[:10], "noisy": seen, "restored": restored}
@@ -161,6 +168,23 @@ def test_denoising_shows_original_noisy_and_restored(digits, drawn):
     for name, images in expected.items():
         np.testing.assert_array_equal(rows[name][0], images)
     assert title == "rendered digits (not MNIST)"
+
+
+def test_samples_are_drawn_without_a_title(drawn):
+    assert {*pictures.of_prior(PREFIX, 3, 4)} == {"samples.png"}
+    [(shown, title)] = drawn["canvas"]
+    np.testing.assert_array_equal(shown, pictures.samples(PREFIX, 3, 4))
+    assert title == ""
+
+
+@pytest.mark.parametrize(("value", "found"), [(9e17, ""), (-1e18, r"1e\+18"), (np.nan, "nan"), (np.inf, "inf")])
+def test_what_cannot_be_drawn_is_refused(value, found):
+    values = np.array([0, value])
+    if not found:
+        assert pictures.check_drawable("p", values) is values
+        return
+    with pytest.raises(checkpoints.CheckpointError, match=rf"^p: expected .* below 1e\+18, found {found}: its weights"):
+        pictures.check_drawable("p", values)
 
 
 def test_a_walk_is_between_its_end_images(digits, drawn):
