@@ -1,5 +1,6 @@
 """This process's task in the cluster that `TF_CONFIG` describes."""
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Cluster:
 def from_environment(timeout: float) -> Cluster | None:
     """The cluster in `TF_CONFIG`, as Kubernetes' TFJob writes it; None without one. Raises ClusterError."""
     text = os.environ.get("TF_CONFIG", "").strip()
-    try:
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         config = json.loads(text or "{}")
         addresses, task = config.get("cluster", {}), config.get("task", {})
         every = [address for role in addresses for address in addresses[role]]
@@ -43,6 +44,4 @@ def from_environment(timeout: float) -> Cluster | None:
                 and addresses.keys() <= tasks.keys() and len(tasks["chief"]) < 2 and len({*every}) == len(every)
                 and all(":" in address for address in every)):
             return Cluster(addresses, replicas, tasks["ps"], tasks[role][index], role, index, timeout)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        pass
     raise ClusterError(f"TF_CONFIG: expected {EXPECTED}, found {text[:200]!r}")
