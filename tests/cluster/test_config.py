@@ -33,9 +33,12 @@ def test_a_cluster_without_chief_and_hosts_of_all_kinds(monkeypatch, host):
     assert cluster.replicas == ["/job:worker/task:0", "/job:worker/task:1"]
 
 
-@pytest.mark.parametrize("text", ["", " ", "{}", json.dumps(GOOD | {"cluster": {"chief": ["a:1"]}})])
+@pytest.mark.parametrize("text", [None, "", " ", "{}", json.dumps(GOOD | {"cluster": {"chief": ["a:1"]}})])
 def test_a_single_task_is_no_cluster(monkeypatch, text):
-    monkeypatch.setenv("TF_CONFIG", text)
+    if text is None:
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+    else:
+        monkeypatch.setenv("TF_CONFIG", text)
     assert config.from_environment(60) is None
 
 

@@ -16,24 +16,33 @@ CHILD_ENV = "VAE_GRAPH_CHILD"    # set for the tasks, whose standard input close
 
 
 def run(role_counts: dict[str, int], command: Sequence[str]) -> int:
-    """Run a command line for each task, with its `TF_CONFIG`; return 0, or the exit status of a task that failed."""
+    """Run a command line for each task, with its `TF_CONFIG`; return 0, or the exit status of the first that failed."""
     ports = iter(free_ports(sum(role_counts.values())))
     addresses = {role: [f"127.0.0.1:{next(ports)}" for _ in range(count)] for role, count in role_counts.items()}
     tasks = sorted((role, index) for role, count in role_counts.items() for index in range(count))
-    with signals.deferred() as pending:
-        processes = {}
+    processes = {}
+    # After a second Ctrl-C the tasks end with this process: see `exit_with_parent`.
+    with contextlib.suppress(KeyboardInterrupt), signals.deferred() as pending:
         for role, index in tasks:
             config = {"cluster": addresses, "task": {"type": role, "index": index}}
             # In a session of its own: Ctrl-C is for this process only.
             processes[role, index] = subprocess.Popen(
                 command, stdin=subprocess.PIPE, start_new_session=True,
                 env={**os.environ, CHILD_ENV: "1", "TF_CONFIG": json.dumps(config)})
-        while not pending and any(process.poll() is None for process in processes.values()):
+        while None in (statuses := [process.poll() for process in processes.values()]):
+            if pending or any(statuses):
+                break
             time.sleep(0.1)
-        if pending:                      # the chief saves its last step; the others end when it has gone
-            processes[min(task for task in tasks if task[0] != "ps")].terminate()
-        statuses = [process.wait() for process in processes.values()]
-        return 128 + pending[0] if pending else max(map(abs, statuses))
+        chief = processes.pop(min(task for task in tasks if task[0] != "ps"))
+        if pending:
+            chief.terminate()
+            chief.wait()                 # it saves its last step, for which it needs the others
+        for process in processes.values():
+            process.terminate()
+        for process in (chief, *processes.values()):
+            process.wait()
+    status = 128 + pending[0] if pending else next(filter(None, statuses), 0)
+    return status if status >= 0 else 128 - status       # as a shell says it
 
 
 def exit_with_parent() -> None:
