@@ -41,7 +41,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         network = build_prototype(pixels.shape[1], settings, len(shard))
         noise = stateless_noise(network.random_ops, [shard], settings, global_step.read_value())
         errors, gradients = build_towers([network], input_data, dropout_rate, noise, [], "step_1")
-        # What is sent is averaged over n replicas; the batch's mean is the sum of their shares: each sends n times its own.
+        # What n replicas send is averaged, and the batch's mean is the sum of their shares: each sends n times its own.
         with tf.device(cluster.parameter_servers[0]):
             accumulator = tf.ConditionalAccumulator(tf.float32, [len(errors)], shared_name="errors")
             sent = accumulator.apply_grad(n_replicas * tf.stack(errors), tf.cast(global_step, tf.int64))
