@@ -17,23 +17,34 @@ for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(pool, "1")
 
 
-@pytest.fixture(autouse=True)
-def quick_graphs(request, monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def quick_graphs():
     """Build each training graph once, for one step per run, and none for TensorBoard: this saves most of a run's time.
 
-    Not for tests with the mark `as_run`, whose claim is about training itself, and not in new processes.
+    Not for tests with the mark `as_run`, whose claim is about training itself, and not in new processes. A run has the
+    same bytes either way.
     """
-    if request.node.get_closest_marker("as_run"):
-        return
     import tensorflow.compat.v1 as tf
 
     from tests.helpers import import_training_graph
     from vae_graph import training
     from vae_graph.runs import events
 
-    monkeypatch.setattr(training, "STEPS_PER_RUN", 1)
-    monkeypatch.setattr(training, "training_graph", import_training_graph)
-    monkeypatch.setattr(events, "schematic", lambda *args: tf.GraphDef())
+    changes = {(training, "STEPS_PER_RUN"): 1, (training, "training_graph"): import_training_graph,
+               (events, "schematic"): lambda *args: tf.GraphDef()}
+    with pytest.MonkeyPatch.context() as patched:
+        originals = {place: getattr(*place) for place in changes}
+        for place, value in changes.items():
+            patched.setattr(*place, value)
+        yield originals
+
+
+@pytest.fixture(autouse=True)
+def own_graph(request, monkeypatch, quick_graphs):
+    """Undo `quick_graphs` for a test with the mark `as_run`."""
+    if request.node.get_closest_marker("as_run"):
+        for place, original in quick_graphs.items():
+            monkeypatch.setattr(*place, original)
 
 
 @pytest.fixture

@@ -71,7 +71,9 @@ def _export_training_graph(n_input, settings, n_steps, n_towers):
         tf.set_random_seed(settings.seed)
         steps = training_graph(n_input, settings, n_steps, n_towers).steps
         names = [([error.name for error in step.errors], step.train_op.name) for step in steps]
-        return tf.train.export_meta_graph(graph=graph), names
+        # Without the name of a saver, each import would build one.
+        saver = tf.train.SaverDef(filename_tensor_name="none", save_tensor_name="none", restore_op_name="none")
+        return tf.train.export_meta_graph(graph=graph, saver_def=saver), names
 
 
 def save_training_graph(folder, epoch):

@@ -22,7 +22,7 @@ def oracle():
         return dict(arrays)
 
 
-@pytest.fixture(scope="module", params=[(1, 1), (training.STEPS_PER_RUN, training.N_TOWERS), (3, 2)],
+@pytest.fixture(scope="module", params=[(1, 1), (training.STEPS_PER_RUN, training.N_TOWERS)],
                 ids=lambda shape: "{} steps a run in {} towers".format(*shape))
 def repeated(oracle, request):
     """The losses of the 20 steps, all variables after them, and the evaluation, computed here."""

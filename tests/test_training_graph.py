@@ -1,6 +1,7 @@
 """The training graph: its initial weights, its noise, its towers."""
 
 import dataclasses
+import hashlib
 import itertools
 
 import numpy as np
@@ -115,18 +116,38 @@ def test_rows_are_split_evenly(n_rows, n_parts, sizes):
     assert [len(part) for part in parts] == sizes
 
 
+def whole_noise(settings, towers, step=0):
+    """The noise of a step by the builders' random ops: for each number of towers, what all of them get."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        random_ops = build_prototype(784, settings, settings.batch_size).random_ops
+        noise = [stateless_noise(random_ops, split_rows(settings.batch_size, n_towers), settings, tf.constant(step))
+                 for n_towers in towers]
+        drawn = session.run([[tf.concat(parts, 0) for parts in zip(*of_towers, strict=True)] for of_towers in noise])
+    return [dict(zip((op.name for op in random_ops), arrays, strict=True)) for arrays in drawn]
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 9, 16])
 def test_noise_does_not_depend_on_the_number_of_towers(batch_size):
     """Bit for bit, of every random op of the builders, dropout and pixel noise included."""
     settings = dataclasses.replace(SETTINGS, batch_size=batch_size, add_noise=True)
-    with tf.Graph().as_default(), tf.Session() as session:
-        random_ops = build_prototype(784, settings, batch_size).random_ops
-        noise = [stateless_noise(random_ops, split_rows(batch_size, n_towers), settings, tf.constant(3))
-                 for n_towers in (1, 2, 3, 5, 16)]
-        expected, *others = session.run([[tf.concat(parts, 0) for parts in zip(*step, strict=True)] for step in noise])
-    assert len({value.tobytes() for value in expected}) == len(random_ops) == 7
+    expected, *others = whole_noise(settings, (1, 2, 3, 5, 16))
+    assert len({values.tobytes() for values in expected.values()}) == 7
     for other in others:
-        assert [value.tobytes() for value in other] == [value.tobytes() for value in expected]
+        for name, values in expected.items():
+            np.testing.assert_array_equal(other[name], values)
+
+
+def test_noise_is_that_of_earlier_versions():
+    """Of each number of towers as of their two. The uniform numbers are integers: the same on every machine."""
+    digest = hashlib.sha256()
+    for step in (0, 1):
+        [noise] = whole_noise(dataclasses.replace(SETTINGS, add_noise=True), [3], step)
+        for name, numbers in sorted(noise.items()):
+            if name.endswith("RandomUniform"):
+                digest.update(numbers.tobytes())
+    assert digest.hexdigest() == "124a3d20c2788c08ecc93dc8dce10e3ed407dab89b217a884d5d51f0f0e9f752"
+    np.testing.assert_allclose(noise["random_normal/RandomStandardNormal"][[0, 25]], [
+        [0.39399394, 0.4587546], [-1.2722970, -0.4008025]], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("n_towers", "batch_size"), [(2, 4), (3, 8), (20, 3)])

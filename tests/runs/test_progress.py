@@ -57,7 +57,6 @@ def test_a_checkpoint_that_cannot_be_read_is_not_called_invalid(digits, run_fold
     assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before
 
 
-@pytest.mark.as_run
 def test_a_stopped_run_resumes(digits, tmp_path, capsys):
     def stop(prefix):
         if prefix.endswith("parameter2.ckpt"):
