@@ -40,11 +40,11 @@ posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no equivale
 many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def train(digits, folder, on_checkpoint=lambda prefix: None, histograms=False, **changes):
+def train(digits, folder, on_checkpoint=lambda prefix: None, histograms=False, n_towers=1, **changes):
     """Train a network of `SETTINGS`, with some changes."""
     folder.mkdir(exist_ok=True)
     return training.train(digits.train.pixels, digits.sha256, dataclasses.replace(SETTINGS, **changes), folder,
-                          on_checkpoint, n_towers=1, histograms=histograms)
+                          on_checkpoint, n_towers, histograms)
 
 
 def variables_as_bytes(prefix):

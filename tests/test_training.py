@@ -1,6 +1,7 @@
 """The Session loop: what it trains on, what it returns, and that a seed determines every byte."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from tests.helpers import train, variables_as_bytes
 from vae_graph import checkpoints, data, evaluation, training
+from vae_graph.runs.recorder import Recorder
 from vae_graph.settings import Settings, SettingsError
 
 
@@ -19,17 +21,20 @@ def test_settings_are_the_originals():
 
 
 @pytest.mark.as_run
-def test_it_learns_and_keeps_checkpoints(digits, tmp_path, capsys):
-    seen = []
-    prefix, history = train(digits, tmp_path, seen.append, num_epoch=6)
+def test_it_learns_and_keeps_checkpoints(digits, tmp_path, monkeypatch, capsys):
+    seen, n_steps = [], []
+    monkeypatch.setattr(Recorder, "after_steps", lambda recorder, errors, after_steps=Recorder.after_steps: (
+        n_steps.append(len(errors)), after_steps(recorder, errors)))
+    prefix, history = train(digits, tmp_path, seen.append, num_epoch=6, batch_size=24)
     assert history["epoch"] == list(range(6))
     assert history["ELBO"][-1] < history["ELBO"][0] - 50
     np.testing.assert_allclose(
         np.add(history["Recon_error"], history["Regularization_error"]), history["ELBO"], rtol=1e-5)
     assert seen == [str(tmp_path / f"parameter{epoch}.ckpt") for epoch in (0, 2, 4, 5)]
     assert prefix == seen[-1]
-    # 220 images are four batches of 50; the last 20 are left out.
-    assert checkpoints.read_variables(prefix)["Variable"] == 6 * 4
+    # 220 images are nine batches of 24, of which a run takes eight; the last four images are left out.
+    assert n_steps == 6 * [8, 1]
+    assert checkpoints.read_variables(prefix)["Variable"] == 6 * 9
     lines = capsys.readouterr().out.splitlines()
     assert lines[5] == (f"Epoch:  5   Reconstruction_Error:  {history['Recon_error'][5]:.4f}   "
                         f"Regularization_Error:  {history['Regularization_error'][5]:.4f}   "
@@ -138,3 +143,30 @@ def test_the_data_files_may_be_removed_after_reading(in_tmp, idx_folder):
             (idx_folder / file.name).write_bytes(b"")
 
     assert train_and(keep) == train_and(truncate)
+
+
+@pytest.mark.parametrize(("n_towers", "n_cores", "threads"), [(2, 8, (2, 4)), (3, 8, (3, 2)), (4, 2, (4, 1))])
+@pytest.mark.parametrize("affinity", [True, False])
+def test_the_cores_are_divided_among_the_towers(monkeypatch, n_towers, n_cores, threads, affinity):
+    """Those that this process may use, where the system says which."""
+    if affinity:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {*range(n_cores)}, raising=False)
+    else:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64 if affinity else n_cores)
+    config = training.session_config(n_towers)
+    assert (config.inter_op_parallelism_threads, config.intra_op_parallelism_threads) == threads
+    assert config.allow_soft_placement
+    assert config.graph_options.rewrite_options.meta_optimizer_iterations == config.graph_options.rewrite_options.ONE
+
+
+def test_the_cores_may_be_unknown(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert training.session_config(1).intra_op_parallelism_threads == 1
+
+
+@pytest.mark.parametrize(("gpus", "n_towers"), [([], 2), (["a", "b", "c"], 3)])
+def test_a_new_run_has_a_tower_per_gpu_or_two(monkeypatch, gpus, n_towers):
+    monkeypatch.setattr(tf.config, "list_physical_devices", {"GPU": gpus}.get)
+    assert training.default_towers() == n_towers

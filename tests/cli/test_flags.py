@@ -93,6 +93,7 @@ def test_training_may_be_named():
     ([], {"towers": None, "local_cluster": None, "cluster_timeout": 60, "palette": "jet", "restart": False}),
     (["--local_cluster", "ps=1,chief=1,worker=100"], {"local_cluster": {"ps": 1, "chief": 1, "worker": 100}}),
     (["--local_cluster", "chief=1,ps=2"], {"local_cluster": {"chief": 1, "ps": 2}}),
+    (["--keep_prob", "1", "--decay_rate", "1e-9"], {"keep_prob": 1.0, "decay_rate": 1e-9}),
     (["sample", "a"], {"n": 100, "seed": 0, "figures_dir": Path("figures", "checkpoint")}),
     (["walk", "a"], {"n": 16, "images": [0, 1]}), (["explore"], {"checkpoints": [], "palette": "accessible"})])
 def test_flags_and_their_defaults(argv, expected):

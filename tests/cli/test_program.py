@@ -1,5 +1,6 @@
 """`run_mnist.py` as its users run it: its folders, its output, its errors."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -14,12 +15,14 @@ import pytest
 from PIL import Image
 
 import run_mnist
-from tests.helpers import SMALL, closed_output, command, files_of_at_most, one_line_error, posix_only
+from tests.helpers import ORACLE_DIR, SMALL, closed_output, command, files_of_at_most, one_line_error, posix_only
 from vae_graph import checkpoints, data, plot
 from vae_graph.cli import outputs
 from vae_graph.data import datasets
+from vae_graph.runs import recorder
 
 PICTURES = ("result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "training_curve.png")
+FLAGS = ["--dataset", "other", *SMALL]
 
 
 @posix_only
@@ -28,7 +31,7 @@ def test_the_whole_program_in_an_unusual_environment(tmp_path, idx_files):
     place = tmp_path / "Größe und 図"
     place.mkdir()
     shutil.copytree(idx_files, place / "données")
-    run = command("--dataset", "other", "--data_dir", "données", *SMALL)
+    run = command("--dataset", "other", "--data_dir", "données", *SMALL, "--num_epoch", "1")
     environment = {name: value for name, value in run["env"].items()
                    if name not in ("DISPLAY", "HOME", "LANG", "LC_ALL", "PYTHONUTF8", "PYTHONIOENCODING")}
     environment |= {"HOME": "/dev/null", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -39,8 +42,8 @@ def test_the_whole_program_in_an_unusual_environment(tmp_path, idx_files):
     assert name.startswith("donn")
     assert name.isascii()
     assert lines[0] == f"{name} (not MNIST): 220 training images, 60 test images"
-    assert [line.split()[:2] for line in lines[1:3]] == [["Epoch:", "0"], ["Epoch:", "1"]]
-    assert lines[3] == f"Test set of {name} (not MNIST), mean of 10 noise draws, nats per image:"
+    assert lines[1].split()[:2] == ["Epoch:", "0"]
+    assert lines[2] == f"Test set of {name} (not MNIST), mean of 10 noise draws, nats per image:"
     assert not set(done.stdout) & set("\r\b\x1b")          # no progress bar in a log
 
     results = place / "figures" / "other"
@@ -53,40 +56,59 @@ def test_the_whole_program_in_an_unusual_environment(tmp_path, idx_files):
     assert set(record["versions"]) == {"vae_graph", "python", "tensorflow", "numpy", "matplotlib", "pillow"}
     assert record["seed"] == 0
     assert record["host"]["threads"] == os.cpu_count()
-    assert record["training"]["epoch"] == [0, 1]
+    assert record["training"]["epoch"] == [0]
     test = record["test"]
     assert test["true_negative_ELBO"] == test["ELBO"] - 2
-    for line, name in zip(lines[4:7], ("Recon_error", "Regularization_error", "ELBO"), strict=True):
+    for line, name in zip(lines[3:6], ("Recon_error", "Regularization_error", "ELBO"), strict=True):
         assert line.split()[:2] == [name, f"{test[name]:.4f}"]
-    assert lines[7].split()[:4] == ["true", "negative", "ELBO", f"{test['true_negative_ELBO']:.4f}"]
-    assert {path.name for path in (place / "checkpoints" / "other").glob("*.index")} == {
-        "parameter0.ckpt.index", "parameter1.ckpt.index"}
+    assert lines[6].split()[:4] == ["true", "negative", "ELBO", f"{test['true_negative_ELBO']:.4f}"]
+    assert (place / "checkpoints" / "other" / "parameter0.ckpt.index").exists()
 
 
-def test_progress_bar_and_ctrl_c_on_a_terminal(in_tmp, without_pictures, capsys):
+@posix_only
+def test_progress_bar_and_ctrl_c_on_a_terminal(in_tmp, without_pictures, monkeypatch, capsys):
     """The progress bar is for terminals; Ctrl-C saves a checkpoint, from which the run resumes."""
-    pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
-    terminal, program_end = pty.openpty()
-    flags = ("--dataset", "other", *SMALL, "--num_epoch", "100000", "--checkpoint_every", "100000")
+    def print_and_stop(epoch, errors, print_epoch=recorder.print_epoch):
+        print_epoch(epoch, errors)
+        if epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(recorder, "print_epoch", print_and_stop)
+    terminal, program_end = os.openpty()
     # A shell that runs the tests in the background may have SIGINT ignored.
-    not_ignored = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    with subprocess.Popen(**command(*flags) | {"stdout": program_end}, **not_ignored) as process:
-        os.close(program_end)
-        output = b""
-        while b"\r\x1b[KEpoch:  1 " not in output:
-            output += os.read(terminal, 4096)
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(OSError):                  # how Linux reports that the other end is closed
-            while os.read(terminal, 4096):
-                pass
-        stopped = re.fullmatch(
-            r"\nstopped by SIGINT; all steps so far are saved in (.*/stopped-\d+/parameter\d+\.ckpt); rerun the same "
-            r"command, without --restart, to resume from the latest checkpoint\n", process.stderr.read())
-        assert process.wait() == 130
-    os.close(terminal)
-    assert b"/400000" in output                             # steps of all epochs
-    assert run_mnist.main(["--dataset", "other", *SMALL]) == 0
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with open(program_end, "w") as output, contextlib.redirect_stdout(output):
+            assert run_mnist.main([*FLAGS, "--num_epoch", "100"]) == 128 + signal.SIGINT
+            printed = os.read(terminal, 2**16)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(terminal)
+    assert b"/400" in printed                               # steps of all epochs
+    assert b"\r\x1b[KEpoch:  1 " in printed
+    stopped = re.fullmatch(
+        r"\nstopped by SIGINT; all steps so far are saved in (.*/stopped-\d+/parameter\d+\.ckpt); rerun the same "
+        r"command, without --restart, to resume from the latest checkpoint\n", capsys.readouterr().err)
+    assert run_mnist.main([*FLAGS, "--num_epoch", "3"]) == 0
     assert stopped[1] in capsys.readouterr().out
+
+
+def test_in_another_thread(in_tmp, without_pictures):
+    """Which cannot set handlers of signals."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        assert pool.submit(run_mnist.main, FLAGS).result() == 0
+    assert (in_tmp / "figures" / "other" / "run.json").exists()
+
+
+def test_a_run_without_epochs_of_its_own_has_no_curve(in_tmp, without_pictures):
+    """The original's last checkpoint, which has no record: nothing is left to train, and there is nothing to plot."""
+    folder = in_tmp / "checkpoints" / "other"
+    shutil.copytree(ORACLE_DIR, folder)
+    assert run_mnist.main([*FLAGS, "--num_epoch", "21"]) == 0
+    results = in_tmp / "figures" / "other"
+    assert {path.name for path in results.iterdir()} == {"model.png", "run.json"}
+    assert json.loads((results / "run.json").read_text())["training"]["epoch"] == []
+    assert not (folder / "resume.json").exists()
 
 
 def test_a_folder_named_mnist_is_still_not_mnist(in_tmp, without_pictures, idx_folder, capsys):
@@ -95,8 +117,9 @@ def test_a_folder_named_mnist_is_still_not_mnist(in_tmp, without_pictures, idx_f
     assert "Test set of MNIST (not MNIST), " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_same_seed_same_pictures(in_tmp):
-    flags = ["--dataset", "other", *SMALL, "--num_epoch", "1"]
+    flags = [*FLAGS, "--num_epoch", "1"]
     for run in ("a", "b"):
         assert run_mnist.main([*flags, "--checkpoint_dir", run, "--figures_dir", run]) == 0
     for name in PICTURES:
@@ -106,32 +129,32 @@ def test_same_seed_same_pictures(in_tmp):
 def test_the_titles_name_the_data_and_the_plane(in_tmp, monkeypatch):
     titles = []
     monkeypatch.setattr(plot, "png", lambda figure, note="": titles.append(figure.get_suptitle()) or b"")
-    assert run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "1", "--n_z", "3"]) == 0
+    assert run_mnist.main([*FLAGS, "--num_epoch", "1", "--n_z", "3"]) == 0
     data_set, plane = "small digits (not MNIST)", "the plane of the first two principal components of z, n_z = 3"
     assert titles == [data_set, f"{data_set}\n{plane}", f"{data_set}\n{plane}", data_set, data_set]
 
 
 def test_checkpoints_and_pictures_may_share_a_folder(in_tmp, without_pictures):
     """The training curve, the schematic and run.json are beside the checkpoints when the run is resumed."""
-    flags = ["--dataset", "other", *SMALL, "--checkpoint_dir", "one", "--figures_dir", "one"]
+    flags = [*FLAGS, "--checkpoint_dir", "one", "--figures_dir", "one"]
     assert [run_mnist.main(flags), run_mnist.main([*flags, "--num_epoch", "3"])] == [0, 0]
     assert json.loads((in_tmp / "one" / "other" / "run.json").read_text())["training"]["epoch"] == [0, 1, 2]
 
 
-def test_pictures_are_redrawn_at_each_checkpoint(in_tmp, monkeypatch):
+def test_pictures_are_redrawn_at_each_checkpoint(in_tmp, without_drawing, monkeypatch):
     drawn = []
     monkeypatch.setattr(outputs, "draw_results", lambda prefix, *rest: drawn.append(Path(prefix).name) or {})
-    run_mnist.main(["--dataset", "other", *SMALL, "--num_epoch", "6", "--checkpoint_every", "2"])
+    run_mnist.main([*FLAGS, "--num_epoch", "6", "--checkpoint_every", "2"])
     assert drawn == [f"parameter{epoch}.ckpt" for epoch in (0, 2, 4, 5)]
 
 
 def test_restart_archives_the_earlier_run(in_tmp, without_pictures, capsys):
-    run_mnist.main(["--dataset", "other", *SMALL])
+    run_mnist.main(FLAGS)
     before = (in_tmp / "checkpoints" / "other" / "parameter1.ckpt.index").read_bytes()
     capsys.readouterr()
-    assert run_mnist.main(["--dataset", "other", *SMALL, "--n_z", "3"]) == 2
+    assert run_mnist.main([*FLAGS, "--n_z", "3"]) == 2
     assert "--restart" in capsys.readouterr().err
-    assert run_mnist.main(["--dataset", "other", *SMALL, "--n_z", "3", "--restart"]) == 0
+    assert run_mnist.main([*FLAGS, "--n_z", "3", "--restart"]) == 0
     earlier = in_tmp / "checkpoints" / "other" / "earlier-1"
     assert f"the earlier run is now in {earlier.relative_to(in_tmp)}" in capsys.readouterr().out
     assert (earlier / "parameter1.ckpt.index").read_bytes() == before
@@ -181,7 +204,7 @@ class TestWithoutMnist:
 @pytest.mark.parametrize("flag", ["--checkpoint_dir", "--figures_dir"])
 def test_an_unwritable_folder_is_refused_before_training(in_tmp, flag, capsys):
     (in_tmp / "file").touch()
-    assert run_mnist.main(["--dataset", "other", *SMALL, flag, "file"]) == 2
+    assert run_mnist.main([*FLAGS, flag, "file"]) == 2
     assert one_line_error(capsys).startswith(f"{flag}: expected a writable folder, found ")
 
 
@@ -190,25 +213,25 @@ def test_a_read_only_folder_is_refused_before_training(in_tmp, monkeypatch, caps
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(outputs.tempfile, "TemporaryFile", read_only)
-    assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
+    assert run_mnist.main(FLAGS) == 2
     folder = Path("checkpoints", "other")
     assert one_line_error(capsys) == (
         f"--checkpoint_dir: expected a writable folder, found {folder}: Read-only file system")
 
 
 def test_a_batch_too_large_is_one_line(in_tmp, capsys):
-    assert run_mnist.main(["--dataset", "other", *SMALL, "--batch_size", "221"]) == 2
+    assert run_mnist.main([*FLAGS, "--batch_size", "221"]) == 2
     assert one_line_error(capsys) == "--batch_size: expected at most 220, the number of training images, found 221"
 
 
 def test_an_invalid_data_file_is_one_line(in_tmp, idx_folder, capsys):
     (idx_folder / datasets.TEST_IMAGES.name).write_text("<!doctype html>")
-    assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
+    assert run_mnist.main(FLAGS) == 2
     assert one_line_error(capsys).startswith(f"{idx_folder / datasets.TEST_IMAGES.name}: expected a gzip file, found ")
 
 
 class TestFullDisk:
-    FLAGS = ("--dataset", "other", *SMALL, "--checkpoint_every", "1")
+    FLAGS = (*FLAGS, "--checkpoint_every", "1")
 
     @pytest.mark.parametrize(("n_bytes", "expected"), [
         (50_000, "checkpoints/other/parameter1.ckpt: expected to write a checkpoint, found: "),
@@ -230,24 +253,36 @@ class TestFullDisk:
         assert run_mnist.main([*self.FLAGS, "--num_epoch", "2"]) == 0
         assert checkpoints.latest_valid(folder)[0].epoch == 1
 
-    def test_a_picture_that_does_not_fit_costs_a_line(self, in_tmp, capsys):
+    def test_pictures_that_do_not_fit_cost_a_line_each(self, in_tmp, without_drawing, monkeypatch, capsys):
         """The run goes on; its exit status says that results are missing, and a rerun writes them."""
         flags = [*self.FLAGS, "--n_hidden_encoder", "1", "--n_hidden_decoder", "1", "--num_epoch", "2"]
-        with files_of_at_most(40_000):
+        with monkeypatch.context() as patched, files_of_at_most(40_000):
+            patched.setattr(plot, "png", lambda figure, note="": bytes(50_000))
             assert run_mnist.main(flags) == 2
-        lines = capsys.readouterr().err.splitlines()
+        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("TensorBoard events end")]
         place = Path("figures", "other")
-        assert [line for line in lines if line.startswith(f"{place / PICTURES[0]}: not written: ")]
-        assert lines[-1].startswith("run_mnist.py: error: expected to write ")
+        missing = sorted(str(place / name) for name in (*PICTURES, "model.png"))
+        assert {line.partition(": not written: ")[0] for line in lines[:-1]} == {*missing}
+        assert lines[-1].startswith(f"run_mnist.py: error: expected to write {', '.join(missing)}, found the errors ")
         assert lines[-1].endswith("; rerun the same command to write them again")
-        assert str(place / PICTURES[0]) in lines[-1]
-        assert (place / "run.json").exists()
-        assert not (place / PICTURES[0]).exists()
+        assert {path.name for path in place.iterdir()} == {"run.json"}
         assert checkpoints.latest_valid(in_tmp / "checkpoints" / "other")[0].epoch == 1
         assert run_mnist.main(flags) == 0
         assert all((place / name).exists() for name in PICTURES)
 
-    def test_results_that_are_written_in_the_end_are_not_missing(self, in_tmp, monkeypatch, capsys):
+    def test_a_record_of_the_results_that_cannot_be_written_costs_a_line(self, in_tmp, without_pictures, capsys):
+        place = Path("figures", "other", "run.json")
+        place.mkdir(parents=True)
+        assert run_mnist.main([*self.FLAGS, "--num_epoch", "1"]) == 2
+        line, last = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"{place}: not written: ")
+        assert last.startswith(f"run_mnist.py: error: expected to write {place}, found the errors above; ")
+        assert place.with_name("training_curve.png").exists()
+        place.rmdir()
+        assert run_mnist.main([*self.FLAGS, "--num_epoch", "1"]) == 0
+        assert place.is_file()
+
+    def test_results_that_are_written_in_the_end_are_not_missing(self, in_tmp, without_drawing, monkeypatch, capsys):
         write, failed = outputs.write_atomic, []
 
         def fail_once(path, content):
@@ -260,7 +295,7 @@ class TestFullDisk:
         assert run_mnist.main([*self.FLAGS, "--num_epoch", "2"]) == 0
         assert capsys.readouterr().err == (f"{failed[0]}: not written: [Errno 13] Permission denied: '{failed[0]}'\n")
 
-    def test_a_picture_that_cannot_be_drawn_costs_a_line(self, in_tmp, monkeypatch, capsys):
+    def test_a_picture_that_cannot_be_drawn_costs_a_line(self, in_tmp, without_drawing, monkeypatch, capsys):
         def fail(*args):
             raise checkpoints.CheckpointError("expected latent codes below 1e+18")
 
@@ -272,14 +307,14 @@ class TestFullDisk:
 
 def test_a_removed_folder_is_one_line(in_tmp, monkeypatch, capsys):
     monkeypatch.setattr(outputs, "draw_results", lambda *args: shutil.rmtree(in_tmp / "checkpoints") or {})
-    assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
+    assert run_mnist.main(FLAGS) == 2
     assert "checkpoints/other/" in one_line_error(capsys)
 
 
 @posix_only
 def test_a_closed_output_is_one_line(in_tmp, capsys):
     with closed_output():
-        assert run_mnist.main(["--dataset", "other", *SMALL]) == 2
+        assert run_mnist.main(FLAGS) == 2
     assert one_line_error(capsys) == (
         "expected an output that stays open, found it closed; rerun the same command, without --restart, to resume "
         "from the latest checkpoint")
@@ -291,7 +326,7 @@ def test_a_sleep_of_ten_seconds_changes_no_byte(in_tmp):
     """As when a laptop is closed; in an interpreter that skips assertions."""
     found = []
     for name, seconds in (("awake", 0), ("asleep", 10)):
-        run = command("--dataset", "other", *SMALL, "--num_epoch", "400", "--checkpoint_every", "400",
+        run = command(*FLAGS, "--num_epoch", "400", "--checkpoint_every", "400",
                       "--checkpoint_dir", name, "--figures_dir", name)
         run["args"].insert(1, "-O")
         with subprocess.Popen(**run) as process:

@@ -88,6 +88,7 @@ def test_a_resumed_run_marks_its_first_step(digits, tmp_path):
     starts = [[event.step for event in file if event.session_log.status == tf.SessionLog.START]
               for file in (first, second)]
     assert starts == [[1], [5]]
+    assert [sum(event.HasField("graph_def") for event in file) for file in (first, second)] == [1, 1]
     assert {step for step, _ in summaries(second)} == {8, 12}
 
 

@@ -2,7 +2,10 @@
 
 import shutil
 
+import pytest
+
 from tests.helpers import save_training_graph, train
+from vae_graph.checkpoints import CheckpointError, writing
 from vae_graph.runs.folder import archive_run
 
 
@@ -17,6 +20,15 @@ def test_archiving_a_run_loses_nothing(folder):
     shutil.rmtree(earlier)                                  # an unused number need not be the next one
     save_training_graph(folder, 0)
     assert archive_run(folder) == earlier
+
+
+def test_nothing_is_moved_if_what_is_written_is_not_read_back(folder, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(writing.Path, "read_bytes", lambda path: b"other")
+    with pytest.raises(CheckpointError, match="expected to read back what is written there"):
+        archive_run(folder)
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_five_checkpoints_are_kept_across_resumed_runs(digits, tmp_path):

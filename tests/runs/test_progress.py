@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import ORACLE_DIR, SETTINGS, files_of_at_most, flip_a_byte, posix_only, train, write_checkpoint
-from vae_graph import checkpoints
-from vae_graph.checkpoints import writing
-from vae_graph.runs.folder import archive_run
+from vae_graph import checkpoints, training
 from vae_graph.settings import SettingsError
 
 
@@ -28,20 +26,12 @@ def run_folder(trained, tmp_path):
 
 
 @posix_only
-def test_nothing_is_moved_in_a_folder_that_cannot_be_written_to(digits, run_folder):
-    flip_a_byte(run_folder / "parameter2.ckpt.data-00000-of-00001")
+@pytest.mark.parametrize("damage", [flip_a_byte, lambda path: None])
+def test_nothing_is_done_in_a_folder_that_cannot_be_written_to(digits, run_folder, damage):
+    damage(run_folder / "parameter2.ckpt.data-00000-of-00001")
     before = {path.name: path.read_bytes() for path in run_folder.iterdir()}
     with files_of_at_most(0), pytest.raises(checkpoints.CheckpointError, match="expected a folder to write to"):
         train(digits, run_folder, num_epoch=4)
-    assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before
-
-
-def test_nothing_is_moved_if_what_is_written_is_not_read_back(digits, run_folder, monkeypatch):
-    before = {path.name: path.read_bytes() for path in run_folder.iterdir()}
-    monkeypatch.setattr(writing.Path, "read_bytes", lambda path: b"other")
-    with pytest.raises(checkpoints.CheckpointError, match="expected to read back what is written there"):
-        archive_run(run_folder)
-    monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before
 
 
@@ -197,3 +187,21 @@ def test_the_state_file_is_not_needed(digits, run_folder, capsys, state):
     _, history = train(digits, run_folder)
     assert f"resuming from {run_folder / 'parameter2.ckpt'}, epoch 3 of 4" in capsys.readouterr().out
     assert history["epoch"] == [0, 1, 2, 3]
+
+
+def test_the_number_of_towers_is_part_of_the_run(digits, tmp_path, capsys):
+    """A resumed run has that of its record; another number is allowed, and changes results by rounding."""
+    def resume(n_towers, num_epoch):
+        _, history = train(digits, tmp_path / "run", n_towers=n_towers, num_epoch=num_epoch)
+        record = json.loads((tmp_path / "run" / "resume.json").read_text())
+        notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--towers: ")]
+        return record["n_towers"], notes, history
+
+    assert resume(None, 1)[:2] == (training.N_TOWERS, [])
+    assert resume(1, 2)[:2] == (1, [f"--towers: the run in {tmp_path / 'run'} had 2; with 1 its results differ by "
+                                    "rounding"])
+    n_towers, notes, history = resume(None, 3)
+    assert (n_towers, notes) == (1, [])
+    _, others = train(digits, tmp_path / "other", n_towers=2, num_epoch=3)
+    for name, column in history.items():
+        np.testing.assert_allclose(column, others[name], rtol=1e-5)

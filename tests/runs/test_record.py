@@ -15,6 +15,12 @@ from vae_graph.settings import Settings
 JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
                     max_leaves=8)
+
+
+def columns(epochs, errors, elbos):
+    return {"epoch": epochs, "Recon_error": errors, "Regularization_error": errors, "ELBO": elbos}
+
+
 RUN = record.RunRecord(Settings(), {"file": "digest"})
 
 
@@ -48,30 +54,41 @@ class TestRecords:
         (tmp_path / "resume.json").write_text(json.dumps(json.loads(RUN.as_json()) | {name: value}))
         self.check(tmp_path / "resume.json")
 
-    def test_non_finite_numbers(self, tmp_path):
-        content = json.loads(RUN.as_json()) | {"epoch_sums": [0.0, float("nan"), 0.0]}
-        (tmp_path / "resume.json").write_text(json.dumps(content))
-        with pytest.raises(checkpoints.CheckpointError):
-            record.read_record(tmp_path / "resume.json")
-
     @pytest.mark.parametrize(("name", "value"), [
-        *(("first_step", value) for value in (0.5, -7, 10**18, True, None, "0", [0])),
+        *(("first_step", value) for value in (0.5, -7, 2**31, 10**18, True, None, "0", [0])),
         *(("first_epoch", value) for value in (0.5, -1, 10**400, None)),
         *(("n_towers", value) for value in (0, -1, 2.0, "2", None)),
         *(("n_epoch_steps", value) for value in ("x", None, [1], -5, 1.0)),
-        *(("epoch_sums", value) for value in (None, 3, [0.0, 0.0], [1.0, 2.0, 3.0], [1e308, 0, 0], ["1", "2", "3"])),
-        *(("errors", {"epoch": epochs, "Recon_error": column, "Regularization_error": column, "ELBO": elbo})
-          for epochs, column, elbo in (
-              ([0, 1], [1.0, 1.0], ["2", "x"]), (0, 1.0, 2.0), ([[0]], [[1.0]], [[2.0]]), ([-1], [1.0], [2.0]),
-              ([0, 0], [1.0, 1.0], [2.0, 2.0]), ([10**18], [1.0], [2.0]), ([0], [1.0], [2.0, 2.0]), ([0], [1.0], [3.0]),
-              ([1, 0], [1.0, 1.0], [2.0, 2.0]), ([0], [None], [None]), ([0], [1e308], [1e308]))),
-        ("settings", []), ("data", "x"), ("errors", [])])
+        *(("epoch_sums", value) for value in (None, 3, [0.0, 0.0], [1.0, 2.0, 4.0], [1e308, 0, 0], ["1", "2", "3"],
+                                              [0.0, float("nan"), 0.0])),
+        *(("errors", columns(*values)) for values in (
+            ([1, 2], [1.0, 1.0], ["2", "x"]), (1, 1.0, 2.0), ([[1]], [[1.0]], [[2.0]]), ([0], [1.0], [2.0]),
+            ([1, 1], [1.0, 1.0], [2.0, 2.0]), ([10**18], [1.0], [2.0]), ([1], [1.0], [3.0]), ([1], [1e3], [2.01e3]),
+            ([2, 1], [1.0, 1.0], [2.0, 2.0]), ([1], [None], [None]), ([1], [1e308], [1e308]), ([1], ["1"], ["2"]),
+            ([1.0], [1.0], [2.0]), ("", "", ""), ([], [1.0], [2.0]))),
+        ("errors", columns([1], [1.0], [2.0]) | {"Loss": [1.0]}), ("errors", {"epoch": []}), ("data", "x"),
+        ("data", [["file", "digest"]])])
     def test_impossible_values_are_refused(self, tmp_path, name, value):
         path = tmp_path / "resume.json"
-        path.write_text(json.dumps(json.loads(RUN.as_json()) | {name: value}))
+        path.write_text(json.dumps(json.loads(RUN.as_json()) | {"first_epoch": 1, "n_epoch_steps": 1, name: value}))
         with pytest.raises(checkpoints.CheckpointError) as error:
             record.read_record(path)
-        assert_one_line(error.value, f"{path}: expected a record written by this program, found: ")
+        expected = f"{path}: expected a record written by this program, found: other values in {name}; remove "
+        assert_one_line(error.value, expected)
+
+    @pytest.mark.parametrize("changed", [
+        {"first_step": 2**31 - 1}, {"n_towers": 1}, {"errors": columns([1], [1e3], [2.001e3])},
+        {"errors": columns([0, 7], [0.0, 1], [0.0005, 2])}, {"epoch_sums": [1, 2.0, 3.0], "n_epoch_steps": 1}])
+    def test_possible_values_are_read(self, tmp_path, changed):
+        (tmp_path / "resume.json").write_text(json.dumps(json.loads(RUN.as_json()) | changed))
+        found = record.read_record(tmp_path / "resume.json")
+        assert {name: getattr(found, name) for name in changed} == changed
+
+    @pytest.mark.parametrize("changed", [{"epoch_sums": [1.0, 2.0, 3.0]}, {"errors": []}, {"settings": []}])
+    def test_values_that_do_not_fit_together_are_refused(self, tmp_path, changed):
+        (tmp_path / "resume.json").write_text(json.dumps(json.loads(RUN.as_json()) | changed))
+        with pytest.raises(checkpoints.CheckpointError):
+            record.read_record(tmp_path / "resume.json")
 
     def test_errors_of_epochs_are_read(self, tmp_path):
         run = record.RunRecord(RUN.settings, RUN.data, first_epoch=3, first_step=40)
@@ -102,6 +119,7 @@ class TestRecords:
                                   ("{}", None), ("", None)):
             (tmp_path / "resume.json").write_text(content)
             assert record.trained_on(str(tmp_path / "parameter0.ckpt"), {"a": "b"}) is expected
+        assert record.trained_on(str(tmp_path / "without" / "parameter0.ckpt"), {"a": "b"}) is None
 
     @posix_only
     def test_a_pipe_is_not_opened(self, tmp_path):

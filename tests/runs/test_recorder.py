@@ -154,10 +154,11 @@ class TestStops:
         files_of_epoch = ["resume.json", "parameter{}.ckpt.data-00000-of-00001", "parameter{}.ckpt.index", "checkpoint"]
         for epoch, number in [*((0, number) for number in (1, 2, 3, 4)), *((1, number) for number in (2, 3, 4, 5))]:
             count.clear()
-            with monkeypatch.context() as patched, pytest.raises(Killed):
-                patched.setattr(files, "commit", die)
+            monkeypatch.setattr(files, "commit", die)
+            with pytest.raises(Killed):
                 train(digits, tmp_path)
             assert count[-1] == files_of_epoch[number - 1 - epoch].format(epoch)
+        monkeypatch.setattr(files, "commit", commit)
         prefix, history = train(digits, tmp_path)
         assert (variables_as_bytes(prefix), history) == uninterrupted
         assert not [*tmp_path.glob(".saving-*")]

@@ -122,8 +122,9 @@ def _invalid_field(record: RunRecord) -> str | None:
     if {*columns} != {"epoch", *ERROR_NAMES} or not all(isinstance(some, list) for some in columns.values()):
         return "errors"
     epochs, *columns_of_errors = (columns[name] for name in ("epoch", *ERROR_NAMES))
-    increasing = all(a < b for a, b in itertools.pairwise([record.first_epoch - 1, *epochs]))
-    if not all(map(_is_count, epochs)) or not increasing or not _are_errors(columns_of_errors, len(epochs)):
+    if not all(map(_is_count, epochs)) or not _are_errors(columns_of_errors, len(epochs)):
+        return "errors"
+    if not all(a < b for a, b in itertools.pairwise([record.first_epoch - 1, *epochs])):
         return "errors"
     sums = record.epoch_sums
     if not isinstance(sums, list) or not _are_errors([[total] for total in sums], 1) or (
@@ -139,6 +140,8 @@ def _is_count(value: object) -> bool:
 
 def _are_errors(columns: Sequence[Sequence[float]], length: int) -> bool:
     """Whether three columns have the length, and finite numbers of which the third is the sum of the others."""
+    if not all(type(value) in (int, float) for column in columns for value in column):
+        return False                 # NumPy would convert a text
     values = np.array(columns, float)
     if values.shape != (len(ERROR_NAMES), length) or not np.isfinite(values).all():
         return False
