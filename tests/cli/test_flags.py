@@ -1,13 +1,16 @@
 """Flags: their help, and one line for each wrong one."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import run_mnist
 from run_mnist import COMMANDS
 from tests.helpers import ROOT, one_line_error, parse_flags, posix_only
+from vae_graph.settings import Settings
 
 pytestmark = pytest.mark.quick
 
@@ -95,9 +98,25 @@ def test_training_may_be_named():
     (["--local_cluster", "chief=1,ps=2"], {"local_cluster": {"chief": 1, "ps": 2}}),
     (["--keep_prob", "1", "--decay_rate", "1e-9"], {"keep_prob": 1.0, "decay_rate": 1e-9}),
     (["sample", "a"], {"n": 100, "seed": 0, "figures_dir": Path("figures", "checkpoint")}),
-    (["walk", "a"], {"n": 16, "images": [0, 1]}), (["explore"], {"checkpoints": [], "palette": "accessible"})])
+    (["walk", "a"], {"n": 16, "images": [0, 1]}), (["walk", "a", "--n", "2"], {"n": 2}),
+    (["explore"], {"checkpoints": [], "palette": "accessible"})])
 def test_flags_and_their_defaults(argv, expected):
     assert expected.items() <= vars(parse_flags(argv)).items()
+
+
+def test_the_default_training_is_the_settings():
+    assert run_mnist.settings_from(parse_flags([])) == Settings()
+    assert run_mnist.settings_from(argparse.Namespace(**vars(parse_flags(["sweep"])) | {"n_z": 2})) == Settings()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_flag_has_a_help_and_each_value_a_short_name(command):
+    parser = argparse.ArgumentParser()
+    for add_group in COMMANDS[command].groups:
+        add_group(parser)
+    for action in parser._actions:
+        assert action.help
+        assert action.nargs == 0 or action.choices or action.metavar
 
 
 @pytest.mark.parametrize(("flag", "low", "high"), [

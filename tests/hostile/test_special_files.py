@@ -35,7 +35,7 @@ SPECIAL = {"pipe": os.mkfifo, "endless device": lambda path: path.symlink_to("/d
 
 @every_command
 @first_by_default("make", SPECIAL)
-@pytest.mark.parametrize("pattern", ["*.index", "*.data-*"])
+@first_by_default("pattern", {"index": "*.index", "data": "*.data-*"})
 def test_in_place_of_a_checkpoints_file(run, capsys, command, make, pattern):
     replace_all(run, pattern, make)
     if not COMMANDS[command].is_training:

@@ -1,5 +1,6 @@
 """The record of a run, `resume.json`: whatever the bytes, a valid record or one line."""
 
+import dataclasses
 import json
 import os
 
@@ -97,7 +98,10 @@ class TestRecords:
             run.end_epoch(epoch)
         run.add([(1.5, 2.0, 3.5)])
         (tmp_path / "resume.json").write_bytes(run.as_json())
-        assert record.read_record(tmp_path / "resume.json") == run
+        found = record.read_record(tmp_path / "resume.json")
+        assert found == run
+        assert [*found.errors.values()] == [[3, 4], [1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]
+        assert (found.epoch_sums, found.n_epoch_steps) == ([1.5, 2.0, 3.5], 1)
 
     def test_a_record_of_an_earlier_version(self, tmp_path):
         """Without what came later, which gets its default, and with the names that two fields had."""
@@ -105,7 +109,7 @@ class TestRecords:
         del content["n_towers"], content["settings"]["add_noise"]
         content["unfinished"], content["n_unfinished"] = content.pop("epoch_sums"), content.pop("n_epoch_steps")
         (tmp_path / "resume.json").write_text(json.dumps(content))
-        assert record.read_record(tmp_path / "resume.json") == RUN
+        assert record.read_record(tmp_path / "resume.json") == dataclasses.replace(RUN, n_towers=2)
 
     @pytest.mark.parametrize(("changed", "found"), [
         ({"colour": 1}, "the unknown field colour"), ({"settings": {"n_zz": 2}}, "the unknown setting n_zz")])
