@@ -44,10 +44,10 @@ def test_the_standard_error_is_that_of_paired_samples():
     random = np.random.default_rng(0)
     images = random.normal(150, 50, 400)                        # some images are harder than others, for both
     a, b = images + random.normal(0, 1, 400), images + 0.5 + random.normal(0, 1, 400)
-    found = comparison.number_difference(a, b)
+    found = comparison._number_difference(a, b)
     assert found.difference == pytest.approx(0.5, abs=0.25)
     assert found.standard_error_over_images == pytest.approx(np.sqrt(2 / 400), rel=0.15)
-    assert comparison.number_difference(a[:1], b[:1]).standard_error_over_images is None
+    assert comparison._number_difference(a[:1], b[:1]).standard_error_over_images is None
 
 
 @pytest.mark.parametrize("swapped", [False, True])

@@ -181,10 +181,10 @@ def test_samples_are_drawn_without_a_title(drawn):
 def test_what_cannot_be_drawn_is_refused(value, found):
     values = np.array([0, value])
     if not found:
-        assert pictures.check_drawable("p", values) is values
+        assert pictures._check_drawable("p", values) is values
         return
     with pytest.raises(checkpoints.CheckpointError, match=rf"^p: expected .* below 1e\+18, found {found}: its weights"):
-        pictures.check_drawable("p", values)
+        pictures._check_drawable("p", values)
 
 
 def test_a_walk_is_between_its_end_images(digits, drawn):

@@ -11,11 +11,11 @@ import tensorflow.compat.v1 as tf
 from tests.helpers import ORACLE_DIR, SETTINGS
 from vae_graph import Variational_autoencoder
 from vae_graph.training_graph import (
+    _stateless_uniform,
     build_prototype,
     build_towers,
     split_rows,
     stateless_noise,
-    stateless_uniform,
     training_graph,
 )
 
@@ -78,7 +78,7 @@ def test_noise_is_determined_by_seed_and_step():
 def test_uniform_numbers_have_16_random_bits():
     """Also where their count is odd; the two of one draw of 32 bits differ."""
     with tf.Graph().as_default(), tf.Session() as session:
-        numbers = session.run(stateless_uniform([333, 301], np.array([5], np.uint64), tf.zeros([2], tf.uint64)))
+        numbers = session.run(_stateless_uniform([333, 301], np.array([5], np.uint64), tf.zeros([2], tf.uint64)))
     assert numbers.shape == (333, 301)
     assert numbers.dtype == np.float32
     bits = numbers.ravel() * 2**16

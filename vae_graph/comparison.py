@@ -64,14 +64,14 @@ def compare(prefix_a: str, prefix_b: str, images: np.ndarray, digits: np.ndarray
               if _comparable(values_a[name], values_b[name])]
     return Comparison(
         a=inspect(prefix_a), b=inspect(prefix_b),
-        variables=tuple(variable_difference(name, values_a[name], values_b[name]) for name in shared),
+        variables=tuple(_variable_difference(name, values_a[name], values_b[name]) for name in shared),
         not_shared=tuple(sorted((values_a.keys() | values_b.keys()) - set(shared))),
         evaluation_a=evaluation.summarize(a, digits), evaluation_b=evaluation.summarize(b, digits),
-        numbers={name: number_difference(numbers_a[name], numbers_b[name]) for name in numbers_a},
+        numbers={name: _number_difference(numbers_a[name], numbers_b[name]) for name in numbers_a},
         latent_agreement=latent_agreement(a.mean, b.mean))
 
 
-def variable_difference(name: str, a: np.ndarray, b: np.ndarray) -> VariableDifference:
+def _variable_difference(name: str, a: np.ndarray, b: np.ndarray) -> VariableDifference:
     """How two arrays of numbers of one shape differ."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     with np.errstate(invalid="ignore"):      # infinity minus infinity, and zero by zero, give NaN, which becomes None
@@ -82,7 +82,7 @@ def variable_difference(name: str, a: np.ndarray, b: np.ndarray) -> VariableDiff
             cosine=_finite((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b))))
 
 
-def number_difference(a: np.ndarray, b: np.ndarray) -> NumberDifference:
+def _number_difference(a: np.ndarray, b: np.ndarray) -> NumberDifference:
     """The mean of B - A over images, [n] each, and its standard error over them, that of paired samples."""
     difference = b - a
     error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else np.nan

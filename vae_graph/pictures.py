@@ -58,20 +58,20 @@ def training_results(prefix: str, images: np.ndarray, seed: int, grids: Sequence
         check_image_size(prefix, images, model.sizes)
         shown = model.X_out[:N_SHOWN]
         runs = [model.session.run([model.z, shown], {model.X: images[batch]}) for batch in batch_slices(len(images))]
-        codes = check_drawable(prefix, np.concatenate([z for z, _ in runs]))
+        codes = _check_drawable(prefix, np.concatenate([z for z, _ in runs]))
         origin, axes = latent_plane(codes)
-        manifolds = {name: check_drawable(prefix, _decode_grid(model, GRIDS[name], origin, axes)) for name in grids}
+        manifolds = {name: _check_drawable(prefix, _decode_grid(model, GRIDS[name], origin, axes)) for name in grids}
 
     n_z = model.sizes.n_z
     return Results(
-        reconstructions=check_drawable(prefix, runs[0][1]),
+        reconstructions=_check_drawable(prefix, runs[0][1]),
         codes=(codes - origin) @ axes.T,
         manifolds=manifolds,
         axis_names=("z1", "z2") if n_z == 2 else ("principal component 1", "principal component 2"),
         plane="" if n_z == 2 else f"the plane of the first two principal components of z, n_z = {n_z}")
 
 
-def check_drawable(prefix: str, values: np.ndarray) -> np.ndarray:
+def _check_drawable(prefix: str, values: np.ndarray) -> np.ndarray:
     """Return latent codes or pixels; raise CheckpointError if one is not finite, or too large to be squared."""
     largest = float(np.abs(values).max(initial=0))
     if not largest < LARGEST:
@@ -126,7 +126,7 @@ def reconstructions(prefix: str, images: np.ndarray, seed: int, noisy: bool = Fa
     with restored(prefix, seed, noisy) as model:
         check_image_size(prefix, images, model.sizes)
         seen, decoded = model.session.run([model.X_noisy, model.X_out], {model.X: images})
-        return seen, check_drawable(prefix, decoded)
+        return seen, _check_drawable(prefix, decoded)
 
 
 def samples(prefix: str, n: int, seed: int) -> np.ndarray:
@@ -137,7 +137,7 @@ def samples(prefix: str, n: int, seed: int) -> np.ndarray:
     """
     with restored(prefix, seed) as model:
         z = np.random.default_rng(seed).standard_normal((n, model.sizes.n_z))
-        return check_drawable(prefix, model.session.run(model.X_out, {model.z: z}))
+        return _check_drawable(prefix, model.session.run(model.X_out, {model.z: z}))
 
 
 def means(prefix: str, images: np.ndarray) -> np.ndarray:
@@ -148,7 +148,7 @@ def means(prefix: str, images: np.ndarray) -> np.ndarray:
     """
     with restored(prefix, seed=0) as model:
         check_image_size(prefix, images, model.sizes)
-        return check_drawable(prefix, np.concatenate([model.session.run(model.mean, {model.X: images[batch]})
+        return _check_drawable(prefix, np.concatenate([model.session.run(model.mean, {model.X: images[batch]})
                                                       for batch in batch_slices(len(images))]))
 
 
@@ -168,8 +168,8 @@ def walk(prefix: str, pair: np.ndarray, n: int) -> np.ndarray:
     """
     with restored(prefix, seed=0) as model:
         check_image_size(prefix, pair, model.sizes)
-        start, end = check_drawable(prefix, model.session.run(model.mean, {model.X: pair}))
-        return check_drawable(prefix, model.session.run(model.X_out, {model.z: np.linspace(start, end, n)}))
+        start, end = _check_drawable(prefix, model.session.run(model.mean, {model.X: pair}))
+        return _check_drawable(prefix, model.session.run(model.X_out, {model.z: np.linspace(start, end, n)}))
 
 
 def of_training(prefix: str, data_set: DataSet, seed: int, gaussian_grid: bool = False, noisy: bool = False,

@@ -135,7 +135,7 @@ def build_prototype(n_input: int, settings: Settings, n_images: int) -> Prototyp
     return Prototype(graph_def, images, keep_prob, errors, layers, random_ops)
 
 
-def copy_prototype(prototype: Prototype, images: tf.Tensor, keep_prob: tf.Tensor, noise: Sequence[tf.Tensor],
+def _copy_prototype(prototype: Prototype, images: tf.Tensor, keep_prob: tf.Tensor, noise: Sequence[tf.Tensor],
                    after: Sequence[tf.Operation], name: str) -> tuple[list[tf.Tensor], list[Layer]]:
     """Import a prototype into the default graph: equivalent to building it again on these images with this noise.
 
@@ -174,7 +174,7 @@ def build_towers(prototypes: Sequence[Prototype], images: tf.Tensor, keep_prob: 
     Args:
         prototypes: of the towers.
         images: float32 [rows of all towers, n_input].
-        keep_prob, noise, after, name: see `copy_prototype`; `noise` has a list for each tower.
+        keep_prob, noise, after, name: see `_copy_prototype`; `noise` has a list for each tower.
 
     Returns:
         The sums of the towers' errors, and the gradients of the last of them.
@@ -184,7 +184,7 @@ def build_towers(prototypes: Sequence[Prototype], images: tf.Tensor, keep_prob: 
     copies = []
     for number, (prototype, part, of_tower) in enumerate(zip(prototypes, parts, noise, strict=True)):
         with tf.device(f"/device:GPU:{number % n_gpus}" if n_gpus else ""):
-            copies.append(copy_prototype(prototype, part, keep_prob, of_tower, after, f"{name}/tower_{number + 1}"))
+            copies.append(_copy_prototype(prototype, part, keep_prob, of_tower, after, f"{name}/tower_{number + 1}"))
     errors, layers_of_towers = zip(*copies, strict=True)
     gradients: Gradients = []
     for layers in zip(*layers_of_towers, strict=True):
@@ -228,7 +228,7 @@ def _take_rows(parts: Sequence[tf.Tensor], rows_of_parts: Sequence[range], rows:
     return tf.concat(taken, 0) if len(taken) > 1 else taken[0]
 
 
-def stateless_uniform(shape: Sequence[int], key: np.ndarray, counter: tf.Tensor) -> tf.Tensor:
+def _stateless_uniform(shape: Sequence[int], key: np.ndarray, counter: tf.Tensor) -> tf.Tensor:
     """Multiples of 2^-16 in [0, 1), float32: 16 random bits per number, where TensorFlow draws 32.
 
     The builders only compare them with a probability, which is thereby rounded by less than 2^-16.
@@ -242,10 +242,10 @@ def stateless_uniform(shape: Sequence[int], key: np.ndarray, counter: tf.Tensor)
     return tf.reshape(tf.cast(halves, tf.float32) * 2**-16, shape)
 
 
-def stateless_normal(shape: Sequence[int], key: np.ndarray, counter: tf.Tensor) -> tf.Tensor:
+def _stateless_normal(shape: Sequence[int], key: np.ndarray, counter: tf.Tensor) -> tf.Tensor:
     """Numbers of the standard normal distribution, float32."""
     return tf.raw_ops.StatelessRandomNormalV2(shape=shape, key=key, counter=counter, alg=PHILOX)
 
 
 # The builders' random ops, and what draws the same distribution from a key and a counter.
-STATELESS_DRAWS = {"RandomUniform": stateless_uniform, "RandomStandardNormal": stateless_normal}
+STATELESS_DRAWS = {"RandomUniform": _stateless_uniform, "RandomStandardNormal": _stateless_normal}

@@ -68,12 +68,12 @@ def test_the_whole_program_in_an_unusual_environment(tmp_path, idx_files):
 @posix_only
 def test_progress_bar_and_ctrl_c_on_a_terminal(in_tmp, without_pictures, monkeypatch, capsys):
     """The progress bar is for terminals; Ctrl-C saves a checkpoint, from which the run resumes."""
-    def print_and_stop(epoch, errors, print_epoch=recorder.print_epoch):
+    def print_and_stop(epoch, errors, print_epoch=recorder._print_epoch):
         print_epoch(epoch, errors)
         if epoch == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(recorder, "print_epoch", print_and_stop)
+    monkeypatch.setattr(recorder, "_print_epoch", print_and_stop)
     terminal, program_end = os.openpty()
     # A shell that runs the tests in the background may have SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -301,7 +301,8 @@ class TestFullDisk:
 
         monkeypatch.setattr(outputs, "draw_results", fail)
         assert run_mnist.main([*self.FLAGS, "--num_epoch", "1"]) == 2
-        assert capsys.readouterr().err.splitlines()[0] == "pictures in figures/other: not written: expected latent codes below 1e+18"
+        assert capsys.readouterr().err.splitlines()[0] == (
+            "pictures in figures/other: not written: expected latent codes below 1e+18")
         assert Path("figures", "other", "run.json").exists()
 
 

@@ -142,7 +142,7 @@ class TestRenderedDigits:
             np.testing.assert_allclose(centre, 14, atol=0.51)
 
     def test_every_typeface_draws_every_digit_differently(self):
-        glyphs = rendered.draw_glyphs()
+        glyphs = rendered._draw_glyphs()
         assert len(glyphs) == len(rendered.FACES) == 20
         assert len({glyph.tobytes() for face in glyphs for glyph in face}) == 200
 

@@ -194,12 +194,12 @@ def test_the_number_of_towers_is_part_of_the_run(digits, tmp_path, capsys):
     def resume(n_towers, num_epoch):
         _, history = train(digits, tmp_path / "run", n_towers=n_towers, num_epoch=num_epoch)
         record = json.loads((tmp_path / "run" / "resume.json").read_text())
-        notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--towers: ")]
+        notes = [line for line in capsys.readouterr().out.splitlines() if "differ by rounding" in line]
         return record["n_towers"], notes, history
 
     assert resume(None, 1)[:2] == (training.N_TOWERS, [])
-    assert resume(1, 2)[:2] == (1, [f"--towers: the run in {tmp_path / 'run'} had 2; with 1 its results differ by "
-                                    "rounding"])
+    assert resume(1, 2)[:2] == (1, [f"the run in {tmp_path / 'run'} split each batch into 2; with 1 its results differ "
+                                    "by rounding"])
     n_towers, notes, history = resume(None, 3)
     assert (n_towers, notes) == (1, [])
     _, others = train(digits, tmp_path / "other", n_towers=2, num_epoch=3)

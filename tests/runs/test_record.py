@@ -74,7 +74,7 @@ class TestRecords:
         path.write_text(json.dumps(json.loads(RUN.as_json()) | {"first_epoch": 1, "n_epoch_steps": 1, name: value}))
         with pytest.raises(checkpoints.CheckpointError) as error:
             record.read_record(path)
-        expected = f"{path}: expected a record written by this program, found: other values in {name}; remove "
+        expected = f"{path}: expected a record written by this program, found: invalid {name}; remove "
         assert_one_line(error.value, expected)
 
     @pytest.mark.parametrize("changed", [

@@ -81,7 +81,8 @@ def machines(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--local_cluster", type=role_counts, metavar="ROLES",
                        help="run a cluster on this machine, such as ps=1,worker=2")
     group.add_argument("--cluster_timeout", type=int_range(1, 1_000_000), default=60, metavar="S",
-                       help="seconds after which a cluster stops if one of its tasks does not answer")
+                       help="seconds after which a cluster stops if one of its tasks does not answer; more than "
+                            "the start of a task and the pictures of a checkpoint take")
 
 
 def seed(parser: Group) -> None:

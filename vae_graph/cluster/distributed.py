@@ -35,7 +35,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
     if is_chief:
         run = load_run(folder, settings, data_sha256, pixels.shape, n_replicas, n_replicas)
     placement = tf.train.replica_device_setter(worker_device=cluster.task, cluster=cluster.addresses)
-    with fail_stop(cluster), tf.Graph().as_default(), tf.device(placement):
+    with _translate_errors(cluster), tf.Graph().as_default(), tf.device(placement):
         tf.set_random_seed(settings.seed)
         input_data, dropout_rate, global_step = inputs(pixels.shape[1])
         network = build_prototype(pixels.shape[1], settings, len(shard))
@@ -54,11 +54,11 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         optimizer.ready_for_local_init_op.mark_used()    # else TensorFlow complains at exit
         saver, initializer = tf.train.Saver(), tf.global_variables_initializer()
         histogram_op = events.histograms() if histograms else None
-        mailboxes = [mailbox(cluster, task) for task in cluster.replicas + cluster.parameter_servers]
+        mailboxes = [_mailbox(cluster, task) for task in cluster.replicas + cluster.parameter_servers]
         finish, is_initialized = [box.close() for box in mailboxes], tf.is_variable_initialized(global_step)
 
         server = tf.train.Server(cluster.addresses, cluster.role, cluster.index, config=session_config(1))
-        session, is_used = connect(server, [cluster.task, *cluster.parameter_servers], cluster.timeout, is_initialized)
+        session, is_used = _connect(server, [cluster.task, *cluster.parameter_servers], cluster.timeout, is_initialized)
         with session, (recording(run, session, saver, on_checkpoint, histogram_op) if is_chief
                        else contextlib.nullcontext()) as recorder:
             if is_chief:
@@ -102,16 +102,16 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
 
 def serve(cluster: Cluster) -> None:
     """Be a parameter server until the chief has finished. Raises ClusterError if the chief ends otherwise."""
-    with fail_stop(cluster), tf.Graph().as_default():
+    with _translate_errors(cluster), tf.Graph().as_default():
         server = tf.train.Server(cluster.addresses, cluster.role, cluster.index, config=session_config(1))
-        box, chief = mailbox(cluster, cluster.task), cluster.replicas[0]
+        box, chief = _mailbox(cluster, cluster.task), cluster.replicas[0]
         is_closed = box.is_closed()
         # First wait for the chief: after a refused connection to it, the next attempt would be delayed.
-        connect(server, [cluster.task], cluster.timeout, box.dequeue())
+        _connect(server, [cluster.task], cluster.timeout, box.dequeue())
         with tf.device(chief):
             answer_of_chief = tf.no_op()
         # If the chief hangs, half of the time to notice it, and half for the session to give up closing.
-        session, _ = connect(server, [cluster.task, chief], cluster.timeout / 2, is_closed)
+        session, _ = _connect(server, [cluster.task, chief], cluster.timeout / 2, is_closed)
         try:
             while not session.run([is_closed, answer_of_chief])[0]:
                 time.sleep(1)
@@ -121,13 +121,13 @@ def serve(cluster: Cluster) -> None:
         time.sleep(1)                    # for the other replicas to receive their last token
 
 
-def mailbox(cluster: Cluster, task: str) -> tf.FIFOQueue:
+def _mailbox(cluster: Cluster, task: str) -> tf.FIFOQueue:
     """The queue in which the chief puts the run's record for a task, once: a restarted task finds it empty."""
     with tf.device(task if task in cluster.parameter_servers else cluster.parameter_servers[0]):
         return tf.FIFOQueue(1, tf.string, shapes=[()], shared_name=f"record_for_{task}")
 
 
-def connect(server: tf.train.Server, tasks: list[str], timeout: float, fetch: tf.Tensor) -> tuple[tf.Session, Any]:
+def _connect(server: tf.train.Server, tasks: list[str], timeout: float, fetch: tf.Tensor) -> tuple[tf.Session, Any]:
     """A session on some tasks, and the result of its first run, once they all answer."""
     config = tf.ConfigProto(device_filters=tasks, operation_timeout_in_ms=int(1e3 * timeout), allow_soft_placement=True)
     config.rpc_options.use_rpc_for_inprocess_master = True       # else closing may wait for ever
@@ -143,7 +143,7 @@ def connect(server: tf.train.Server, tasks: list[str], timeout: float, fetch: tf
 
 
 @contextlib.contextmanager
-def fail_stop(cluster: Cluster) -> Iterator[None]:
+def _translate_errors(cluster: Cluster) -> Iterator[None]:
     """Translate TensorFlow's errors when another task has ended or does not answer."""
     try:
         yield

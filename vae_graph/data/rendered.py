@@ -43,7 +43,7 @@ def draw_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     blur_radii = random.uniform(0.5, 1.4, count).tolist()
     cut_levels = random.uniform(0.15, 0.42, count)
 
-    glyphs = draw_glyphs()
+    glyphs = _draw_glyphs()
     images = np.zeros((count, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     for i in range(count):
         glyph = glyphs[faces[i]][labels[i]].transform(
@@ -54,7 +54,7 @@ def draw_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images.reshape(count, -1), labels.astype(np.uint8)
 
 
-def draw_glyphs() -> list[list[Image.Image]]:
+def _draw_glyphs() -> list[list[Image.Image]]:
     """Every typeface's ten digits, each in the middle of its square."""
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     glyphs: list[list[Image.Image]] = []

@@ -80,7 +80,7 @@ def page(prefix: str, images: np.ndarray) -> bytes:
         raise checkpoints.CheckpointError(f"{prefix}: expected finite errors on these images, found an ELBO of {ELBO}")
     data = {"name": label(prefix), "recorded": {"images": len(images[:N_IMAGES]), "keep_prob": Settings.keep_prob},
             "operations": operations(built), "scenes": scenes(built), "closed": LARGE_PARTS,
-            "meanings": {op.name: meaning for meaning, op in meanings(built).items()},
+            "meanings": {op.name: meaning for meaning, op in _meanings(built).items()},
             "source": Path(model.__file__).read_text(encoding="utf-8").splitlines(),
             "values": {name: _described(value) for name, value in values.items()}}
     return fill("graph.html", ("dom.js", "operations.js", "layout.js", "graph.js"), data)
@@ -124,7 +124,7 @@ def scenes(built: Built) -> list[dict[str, Any]]:
             for section, title, fetches, feeds, selected in found]
 
 
-def meanings(built: Built) -> dict[str, tf.Operation]:
+def _meanings(built: Built) -> dict[str, tf.Operation]:
     """The operations that compute what the program's variables are named for."""
     return {"z": built.z.op, "X_out": built.X_out.op, "ELBO": built.ELBO.op, "train_op": built.train_op}
 
@@ -150,7 +150,7 @@ def record(built: Built, network: Mapping[str, np.ndarray], images: np.ndarray) 
         session.run([variable.initializer for variable in variables])
         for variable in tf.trainable_variables():
             session.run(variable.initializer, {variable.initializer.inputs[1]: network[variable.op.name]})
-        tensors = [tensor for op in built.graph.get_operations() if is_recorded(built, op) for tensor in op.outputs
+        tensors = [tensor for op in built.graph.get_operations() if _is_recorded(built, op) for tensor in op.outputs
                    if tensor.dtype.base_dtype not in (tf.resource, tf.string, tf.variant)]
         updated = _after_updates(built)
         before = [tensor for tensor in tensors if tensor.op not in updated]
@@ -166,14 +166,14 @@ def _after_updates(built: Built) -> set[tf.Operation]:
     """The operations of a training step that update a variable or wait for an update."""
     found: set[tf.Operation] = set()
     for op in built.graph.get_operations():
-        if is_recorded(built, op) and (
+        if _is_recorded(built, op) and (
                 op.type in ("ResourceApplyAdam", "AssignAddVariableOp")
                 or found & {*(tensor.op for tensor in op.inputs), *op.control_inputs}):
             found.add(op)
     return found
 
 
-def is_recorded(built: Built, op: tf.Operation) -> bool:
+def _is_recorded(built: Built, op: tf.Operation) -> bool:
     """Whether an operation is part of the recorded run."""
     return built.parts[op.name] != "saver" and "/Initializer/" not in op.name and "IsInitialized" not in op.name
 

@@ -25,7 +25,7 @@ def prune(folder: Path, epochs: Iterable[int], step: int) -> None:
     Raises:
         OSError: a file cannot be removed, or the state file cannot be written.
     """
-    prune_stopped(folder, step)
+    _prune_stopped(folder, step)
     names = [FILE_NAME.format(epoch=epoch) for epoch in sorted(epochs)]
     names = [name for name in names if (folder / f"{name}.index").exists()]
     if not names:
@@ -38,7 +38,7 @@ def prune(folder: Path, epochs: Iterable[int], step: int) -> None:
     files.write_atomic(folder / "checkpoint", "\n".join([*state, ""]).encode())
 
 
-def prune_stopped(folder: Path, step: int) -> None:
+def _prune_stopped(folder: Path, step: int) -> None:
     """Remove the checkpoints of stops before `step`: the run has a later valid one."""
     for place in folder.glob(STOPPED_GLOB):
         if place.name < STOPPED_FOLDER.format(step=step):
@@ -67,7 +67,7 @@ def save_stopped(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch
                 files.sync_dir(folder)
     except OSError as error:
         raise CheckpointError(f"{place}: expected to write a checkpoint, found: {first_line(error)}") from None
-    prune_stopped(folder, step)
+    _prune_stopped(folder, step)
     return str(place / Path(prefix).name)
 
 
