@@ -9,6 +9,8 @@ import pytest
 
 from tests.helpers import ORACLE_DIR, SETTINGS, files_of_at_most, flip_a_byte, posix_only, train, write_checkpoint
 from vae_graph import checkpoints, training
+from vae_graph.runs.progress import Progress
+from vae_graph.runs.record import RunRecord
 from vae_graph.settings import SettingsError
 
 
@@ -23,6 +25,15 @@ def trained(digits, tmp_path_factory):
 @pytest.fixture
 def run_folder(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "run")
+
+
+@pytest.mark.parametrize(("step", "place"), [(40, (3, 0)), (46, (4, 2)), (56, (7, 0))])
+def test_the_position_in_a_run(tmp_path, step, place):
+    """Of one that was resumed from a checkpoint of epoch 2 and step 40, and has four batches per epoch."""
+    record = RunRecord(dataclasses.replace(SETTINGS, num_epoch=8), {}, first_epoch=3, first_step=40)
+    progress = Progress(tmp_path, record, None, 784, 4, step)
+    assert (progress.epoch, progress.batch) == place
+    assert progress.last_step == 40 + 5 * 4
 
 
 @posix_only

@@ -164,18 +164,23 @@ class TestStops:
         assert not [*tmp_path.glob(".saving-*")]
         assert tf.train.latest_checkpoint(tmp_path) == prefix
 
-    def test_killed_while_a_stop_is_saved(self, digits, tmp_path, monkeypatch, at_step, uninterrupted):
+    @pytest.mark.parametrize(("error", "expected", "message"), [
+        (Killed(), Killed, None), (OSError(28, "No space left"), checkpoints.CheckpointError,
+                                 "stopped-0000000015: expected to write a checkpoint, found: .*No space left$")])
+    def test_a_stop_that_cannot_be_saved(self, digits, tmp_path, monkeypatch, at_step, uninterrupted, error, expected,
+                                         message):
         at_step(14, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
         def die(path, content):
             if "stopped" in str(path):
-                raise Killed
+                raise error
             path.write_bytes(content)
 
         with monkeypatch.context() as patched:
             patched.setattr(files, "write_atomic", die)
-            with pytest.raises(Killed):
+            with pytest.raises(expected, match=message):
                 train(digits, tmp_path)
+        assert not [*tmp_path.glob("stopped-*")]
         prefix, history = train(digits, tmp_path)
         assert (variables_as_bytes(prefix), history) == uninterrupted
 
