@@ -47,6 +47,20 @@ def test_same_seed_same_bytes(digits, tmp_path):
     assert (variables_as_bytes(a), history_a) == (variables_as_bytes(b), history_b)
 
 
+def test_its_graph_is_final_and_its_threads_are_those_of_its_towers(digits, tmp_path, monkeypatch):
+    configs, graphs = [], []
+
+    class Session(tf.Session):
+        def __init__(self, config=None):
+            configs.append(config)
+            super().__init__(config=config)
+
+    monkeypatch.setattr(tf, "Session", Session)
+    train(digits, tmp_path, lambda prefix: graphs.append(tf.get_default_graph()), num_epoch=1)
+    assert configs == [training.session_config(1)]
+    assert graphs[0].finalized
+
+
 def test_another_seed_another_network(digits, tmp_path):
     a, b = (variables_as_bytes(train(digits, tmp_path / str(seed), num_epoch=1, seed=seed)[0]) for seed in (7, 8))
     assert a["decoder_output/w6"] != b["decoder_output/w6"]
