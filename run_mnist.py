@@ -123,7 +123,7 @@ def train_evaluate_draw(flags: argparse.Namespace, data_set: "DataSet", train_ne
                                    settings.n_hidden_decoder, settings.keep_prob, data_set.title)
         results = {"model.png": plot.png(schematic),
                    "run.json": report.as_json(flags, data_set, test=errors, training=history).encode()}
-        if history["epoch"]:             # a run that begins with a checkpoint of its last epoch has none
+        if history["epoch"]:             # none if resumed, without a record, from the last epoch
             results["training_curve.png"] = plot.png(plot.training_curve(history, data_set.title))
         outputs.write_optional(figures_dir, results, missing)
     return Trained(prefix, errors, figures_dir, missing)

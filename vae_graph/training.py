@@ -1,6 +1,5 @@
 """The Session loop."""
 
-import functools
 import os
 from pathlib import Path
 
@@ -88,7 +87,6 @@ def default_towers() -> int:
     return len(tf.config.list_physical_devices("GPU")) or N_TOWERS
 
 
-@functools.lru_cache(maxsize=1)      # a loop may call it once per step
 def batch_indices(n_images: int, settings: Settings, epoch: int) -> np.ndarray:
     """Indices of the images in each batch of an epoch, int [n_batches, batch_size]: in order, or shuffled."""
     order = (np.random.default_rng([settings.seed, epoch]).permutation(n_images) if settings.shuffle

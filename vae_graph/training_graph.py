@@ -72,14 +72,14 @@ def training_graph(n_input: int, settings: Settings, n_steps: int = 1, n_towers:
     prototypes = {n_images: build_prototype(n_input, settings, n_images) for n_images in sorted({*map(len, rows)})}
     # `apply_gradients` calls the function, so that each update reads the step counter after the previous update.
     optimizer = tf.train.AdamOptimizer(lambda: learning_rate(settings, global_step))
-    # Read before any update: every update depends on its step's noise, and all noise on this value.
-    first_step = global_step.read_value()
+    # Read once, before all updates: the first update needs its noise, and the noise needs this value.
+    step_before = global_step.read_value()
     steps: list[Step] = []
     for number in range(n_steps):
         images = input_data[number * settings.batch_size:(number + 1) * settings.batch_size]
         previous = [step.train_op for step in steps[-1:]]                # none before the first
-        with tf.control_dependencies(previous):
-            noise = stateless_noise(prototypes[len(rows[0])].random_ops, rows, settings, first_step + number)
+        with tf.control_dependencies(previous):          # noise of later steps would only take memory
+            noise = stateless_noise(prototypes[len(rows[0])].random_ops, rows, settings, step_before + number)
         errors, gradients = build_towers([prototypes[len(some)] for some in rows], images, dropout_rate, noise,
                                          previous, f"step_{number + 1}")
         with tf.control_dependencies(previous):
@@ -97,7 +97,7 @@ def inputs(n_input: int) -> tuple[tf.Tensor, tf.Tensor, tf.Variable]:
 
 
 def learning_rate(settings: Settings, global_step: tf.Variable) -> tf.Tensor:
-    """That of the original's `AdamOptimizer`, which decays continuously."""
+    """The learning rate of the original's `AdamOptimizer`, which decays continuously."""
     return tf.train.exponential_decay(
         settings.learning_rate, global_step, settings.decay_step, settings.decay_rate)
 
@@ -115,11 +115,12 @@ def build_prototype(n_input: int, settings: Settings, n_images: int) -> Prototyp
     images = tf.placeholder(tf.float32, [n_images, n_input], name="images")
     keep_prob = tf.placeholder(tf.float32, [], name="keep_prob")
     n_before = len(graph.get_operations())
-    _, _, *errors = Variational_autoencoder(
+    _, _, *means = Variational_autoencoder(
         images, settings.n_hidden_encoder, settings.n_z, settings.n_hidden_decoder, keep_prob,
         add_noise(images) if settings.add_noise else None)
-    errors = [error * (n_images / settings.batch_size) for error in errors]
-    # The builders return no layers; these, and the random ops, are found among the operations that they added.
+    errors = [mean * (n_images / settings.batch_size) for mean in means]
+    # The builders return no layers; these, and the random ops, are found among the operations that they added: one
+    # MatMul per layer, since the gradients are not there yet.
     added = graph.get_operations()[n_before:]
     # The first prototype adds the variables too, whose initializers keep their random ops.
     random_ops = [op for op in added if op.type in STATELESS_DRAWS and "/Initializer/" not in op.name]
@@ -149,7 +150,8 @@ def _copy_prototype(prototype: Prototype, images: tf.Tensor, keep_prob: tf.Tenso
     Returns:
         The copy's errors and layers.
     """
-    # Do not import inside `control_dependencies`: constants would wait too, and fewer operations would be fused.
+    # The copy reads the variables by these handles, which wait for `after`: so it sees those updates, and only the
+    # reads wait. Inside `control_dependencies`, its constants would wait too, and fewer operations would be fused.
     with tf.control_dependencies(after):
         handles = {variable.handle.name: tf.identity(variable.handle) if after else variable.handle
                    for layer in prototype.layers for variable in (layer.weights, layer.biases)}

@@ -1,12 +1,16 @@
 """The files in a run's folder: what is kept, removed and archived."""
 
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
-from tests.helpers import save_training_graph, train
+from tests.helpers import SETTINGS, save_training_graph, train
 from vae_graph.checkpoints import CheckpointError, writing
-from vae_graph.runs.folder import archive_run
+from vae_graph.runs.folder import archive_run, save_stopped
+from vae_graph.training_graph import training_graph
 
 
 def test_archiving_a_run_loses_nothing(folder):
@@ -47,3 +51,26 @@ def test_checkpoints_of_another_run_are_not_removed(digits, tmp_path):
     train(digits, tmp_path, num_epoch=8, checkpoint_every=1)
     assert {path.name for path in tmp_path.glob("*.index")} == {
         f"parameter{epoch}.ckpt.index" for epoch in (0, 3, 4, 5, 6, 7)}
+
+
+def stop(folder, bias=0.0):
+    """Save an untrained network as that of a stop after 77 steps."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        training_graph(784, SETTINGS)
+        session.run(tf.global_variables_initializer())
+        tf.trainable_variables()[1].load(np.full(16, bias), session)
+        return save_stopped(session, tf.train.Saver(), folder, 3, 77, b"{}")
+
+
+def test_an_incomplete_stop_is_archived_by_one_at_the_same_step(tmp_path):
+    (tmp_path / "stopped-0000000077").mkdir()
+    (tmp_path / "stopped-0000000077" / "kept").touch()
+    assert Path(f"{stop(tmp_path)}.index").exists()
+    assert (tmp_path / "earlier-1" / "stopped-0000000077" / "kept").exists()
+
+
+def test_a_stop_with_nan_is_named_by_its_own_folder(tmp_path):
+    with pytest.raises(CheckpointError) as error:
+        stop(tmp_path, np.nan)
+    place = tmp_path / "stopped-0000000077" / "parameter3.ckpt"
+    assert str(error.value).startswith(f"{place}: expected finite numbers")

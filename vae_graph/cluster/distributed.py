@@ -41,16 +41,17 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         network = build_prototype(pixels.shape[1], settings, len(shard))
         noise = stateless_noise(network.random_ops, [shard], settings, global_step.read_value())
         errors, gradients = build_towers([network], input_data, dropout_rate, noise, [], "step_1")
-        # What n replicas send is averaged, and the batch's mean is the sum of their shares: each sends n times its own.
+        # The chief sends its gradients when it has the errors of all, so that no update lacks a replica. Its queue
+        # runner averages, updates, and gives each a token, the new step counter. n times the shares average to the mean.
         with tf.device(cluster.parameter_servers[0]):
             accumulator = tf.ConditionalAccumulator(tf.float32, [len(errors)], shared_name="errors")
             sent = accumulator.apply_grad(n_replicas * tf.stack(errors), tf.cast(global_step, tf.int64))
             mean_errors = accumulator.take_grad(n_replicas) if is_chief else sent
-        with tf.control_dependencies([sent, mean_errors]):   # before a gradient is sent: no replica can be a step ahead
+        with tf.control_dependencies([sent, mean_errors]):
             gradients = [(n_replicas * gradient, variable) for gradient, variable in gradients]
         optimizer = tf.train.SyncReplicasOptimizer(
             tf.train.AdamOptimizer(learning_rate(settings, global_step)), n_replicas, n_replicas)
-        token = tf.identity(optimizer.apply_gradients(gradients, global_step))       # the number of the next step
+        token = tf.identity(optimizer.apply_gradients(gradients, global_step))
         optimizer.ready_for_local_init_op.mark_used()    # else TensorFlow complains at exit
         saver, initializer = tf.train.Saver(), tf.global_variables_initializer()
         histogram_op = events.histograms() if histograms else None
@@ -80,7 +81,6 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                 session.run(optimizer.local_step_init_op)
                 run = Progress(folder, announced, None, pixels.shape[1], len(pixels) // settings.batch_size,
                                int(session.run(global_step)))
-
             for epoch in range(run.epoch, settings.num_epoch):
                 for indices in batch_indices(len(pixels), settings, epoch)[run.batch:]:
                     if recorder:

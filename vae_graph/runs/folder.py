@@ -60,9 +60,14 @@ def save_stopped(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch
         with files.staging_dir(folder) as staging:
             inner = staging / place.name
             inner.mkdir()
-            prefix = writing.save(session, saver, inner, epoch)
+            try:
+                prefix = writing.save(session, saver, inner, epoch)
+            except CheckpointError as error:
+                raise CheckpointError(str(error).replace(str(inner), str(place))) from None
             files.write_atomic(inner / RECORD_FILE, record)
-            if not place.exists():           # else the run was stopped at this very step before
+            # Else the run was stopped at this very step before.
+            if not (place / f"{Path(prefix).name}.index").exists():
+                archive_run(folder, [place] if place.exists() else [])
                 inner.rename(place)
                 files.sync_dir(folder)
     except OSError as error:

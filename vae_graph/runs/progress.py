@@ -16,7 +16,7 @@ MUTABLE_SETTINGS = {"num_epoch", "checkpoint_every"}      # may differ when a ru
 
 @dataclass
 class Progress:
-    """A run's record and its position, as loaded; the training loop advances `step`."""
+    """A run's record and its position: loaded, then advanced by the training loop."""
 
     folder: Path                     # of the checkpoints
     record: RunRecord
@@ -32,11 +32,11 @@ class Progress:
 
     @property
     def batch(self) -> int:
-        """The next step's batch within its epoch: 0 except when resuming within an epoch."""
+        """The next step's batch within its epoch. At the beginning of an epoch it is 0 unless resuming within one."""
         return self.record.position(self.step, self.n_batches)[1]
 
     @property
-    def total_steps(self) -> int:
+    def last_step(self) -> int:
         """The step counter at the end of the run."""
         n_epochs = self.record.settings.num_epoch - self.record.first_epoch
         return self.record.first_step + n_epochs * self.n_batches
@@ -51,8 +51,8 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], shap
         settings: see `Settings`.
         data_sha256: the digests that identify the data set.
         shape: that of the training images, (n, n_input).
-        n_towers: data-parallel splits of each batch; None for those of the run in `folder`.
-        default_towers: those of a new run.
+        n_towers: data-parallel splits of each batch; None for the number of the run in `folder`.
+        default_towers: the number of a new run, if `n_towers` is None.
 
     Raises:
         SettingsError: a batch is larger than the training set, or the run has other settings or data.
@@ -96,7 +96,7 @@ def _latest_to_resume(folder: Path) -> tuple[Checkpoint | None, dict[str, Checkp
 
 def _resume(folder: Path, saved: RunRecord, new: RunRecord, checkpoint: Checkpoint, n_batches: int,
             n_towers: int | None) -> RunRecord:
-    """A saved record, once it is that of the checkpoint and of the run that begins with the new one."""
+    """The saved record, after checking that it fits the checkpoint, and the settings and data of the new one."""
     _check_data(folder, saved.data, new.data)
     _check_settings(folder, vars(saved.settings), new.settings)
     epoch, batch = saved.position(checkpoint.step, n_batches)
@@ -108,13 +108,14 @@ def _resume(folder: Path, saved: RunRecord, new: RunRecord, checkpoint: Checkpoi
     if n_towers not in (None, saved.n_towers):
         print(f"the run in {printable(folder)} split each batch into {saved.n_towers}; with {n_towers} its results "
               "differ by rounding")
+    # A kill between record and checkpoint leaves a record with epochs that have no checkpoint.
     n_ended = sum(ended < epoch for ended in saved.errors["epoch"])
     return dataclasses.replace(saved, settings=new.settings, n_towers=n_towers or saved.n_towers,
                                errors={name: column[:n_ended] for name, column in saved.errors.items()})
 
 
 def _resume_without_record(folder: Path, new: RunRecord, checkpoint: Checkpoint) -> RunRecord:
-    """The new record, from the epoch after the checkpoint's: the original's have no record, but layer sizes."""
+    """The new record, from the epoch after the checkpoint's. Only layer sizes can be compared with the original's."""
     place = Path(checkpoint.prefix).parent
     if place != folder:
         raise CheckpointError(f"{place / RECORD_FILE}: expected the record of {checkpoint.prefix}, found no such file; "

@@ -73,7 +73,7 @@ def read_record(path: Path) -> RunRecord | None:
 
 
 def parse_record(text: bytes) -> RunRecord:
-    """The record in the content of a file. Raises one of several exceptions if it is invalid: see `read_record`."""
+    """Parse and validate the content of a record. Raises one of several exceptions: see `read_record`."""
     content = {OLD_NAMES.get(name, name): value for name, value in json.loads(text).items()}
     _check_names(content, RunRecord, "field")
     _check_names(content["settings"], Settings, "setting")

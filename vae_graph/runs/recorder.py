@@ -37,11 +37,11 @@ class Recorder:
         """Args: see `recording`; `pending` are the signals received, `log` is the run's event file."""
         self._progress, self._session, self._saver = progress, session, saver
         self._on_checkpoint, self._histogram_op, self._pending, self._log = on_checkpoint, histogram_op, pending, log
-        self._bar = _progress_bar(max(0, progress.total_steps - progress.step))
+        self._bar = _progress_bar(max(0, progress.last_step - progress.step))
         self.prefix = progress.checkpoint.prefix if progress.checkpoint else ""
 
     def before_steps(self) -> None:
-        """Before each `Session.run`: save and stop if a signal is pending. Record and variables are of the same step.
+        """Before each `Session.run`, where record and variables are at the same step: save and stop after a signal.
 
         Raises:
             Stopped: a signal was received; the steps so far are saved.
@@ -54,7 +54,7 @@ class Recorder:
             raise Stopped(self._pending[0], self.prefix)
 
     def after_steps(self, errors: Sequence[Sequence[float]]) -> None:
-        """After each `Session.run`: record the three errors of each of its steps.
+        """After each `Session.run`, before the loop counts its steps: record the three errors of each.
 
         Raises:
             Diverged: an error is not finite.
@@ -80,6 +80,7 @@ class Recorder:
 
     def _save(self, epoch: int) -> None:
         progress = self._progress
+        # The record first: resuming drops the epochs of a record that have no checkpoint.
         files.write_atomic(progress.folder / RECORD_FILE, progress.record.as_json())
         self.prefix = writing.save(self._session, self._saver, progress.folder, epoch)
         folder.prune(progress.folder, progress.record.errors["epoch"], progress.step)
@@ -102,7 +103,7 @@ class Recorder:
 @contextlib.contextmanager
 def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on_checkpoint: OnCheckpoint,
               histogram_op: tf.Tensor | None) -> Iterator[Recorder]:
-    """Around the loop: defer signals, open the event file; complete what a killed run left unfinished.
+    """Around the loop: defer signals, open the event file. When resuming, prune and call `on_checkpoint` again.
 
     Args:
         progress: see `load_run`.
@@ -121,7 +122,7 @@ def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on
             # A run may have been killed after saving the checkpoint and before the end of this.
             folder.prune(progress.folder, progress.record.errors["epoch"], progress.step)
             on_checkpoint(recorder.prefix)
-        if progress.step < progress.total_steps:
+        if progress.step < progress.last_step:
             log.start(progress.n_input, progress.step)
         yield recorder
         if pending:
