@@ -42,7 +42,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         noise = stateless_noise(network.random_ops, [shard], settings, global_step.read_value())
         errors, gradients = build_towers([network], input_data, dropout_rate, noise, [], "step_1")
         # The chief sends its gradients when it has the errors of all, so that no update lacks a replica. Its queue
-        # runner averages, updates, and gives each a token, the new step counter. n times the shares average to the mean.
+        # runner averages, updates, and gives each a token, the new step counter. Averages of n times shares are sums.
         with tf.device(cluster.parameter_servers[0]):
             accumulator = tf.ConditionalAccumulator(tf.float32, [len(errors)], shared_name="errors")
             sent = accumulator.apply_grad(n_replicas * tf.stack(errors), tf.cast(global_step, tf.int64))
