@@ -183,3 +183,13 @@ def test_the_hooks_of_a_run_are_removed(digits, tmp_path):
     with contextlib.suppress(KeyboardInterrupt):
         train(digits, tmp_path, lambda prefix: exec("raise KeyboardInterrupt"))
     assert (threading.excepthook, tf.get_logger().filters) == before
+
+
+def test_an_exception_in_another_thread_is_reported(tmp_path, monkeypatch):
+    reported = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_type))
+    with events.open_log(tmp_path, SETTINGS):
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+    assert reported == [ZeroDivisionError]
