@@ -9,7 +9,7 @@ import pytest
 
 import run_mnist
 from run_mnist import COMMANDS
-from tests.helpers import one_line_error, posix_only
+from tests.helpers import posix_only
 from tests.hostile.commands import arguments, assert_refused, every_command, first_by_default
 from vae_graph.data import datasets
 
