@@ -2,6 +2,7 @@
 
 import nbclient
 import nbformat
+import pytest
 
 from tests import notebook
 from tests.helpers import ROOT
@@ -28,6 +29,7 @@ def test_answers_are_folded():
     assert sum("<summary>" in source for source in sources) == 5
 
 
+@pytest.mark.slow
 def test_it_runs_and_prints_the_output_shown(tmp_path, monkeypatch):
     """Without MNIST and without a network: on the rendered digits."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

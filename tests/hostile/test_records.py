@@ -10,7 +10,7 @@ RECORDS = {
     "no JSON": lambda content: b"\xff",
     "nested": lambda content: b"[" * 100_000,
     "another type": lambda content: b"[]",
-    "no settings": lambda content: json.dumps(content | {"settings": {}}).encode(),
+    "no settings": lambda content: json.dumps(content | {"settings": None}).encode(),
     "a step that the checkpoint has not reached": lambda content: json.dumps(content | {"first_step": 10**6}).encode(),
     "an epoch twice": lambda content: json.dumps(content | {"errors": {
         name: [column[0], column[0]] for name, column in content["errors"].items()}}).encode(),
