@@ -30,8 +30,9 @@ def run_without(streams, flags, folder):
 
 
 @pytest.mark.slow
-@every_command
-@pytest.mark.parametrize("streams", [("stdout",), ("stderr",), STREAMS], ids="-".join)
+@pytest.mark.parametrize(("command", "streams"), [
+    *((command, STREAMS) for command in COMMANDS),
+    *((command, (stream,)) for command in ("train", "figures") for stream in ("stdout", "stderr"))])
 def test_closed_streams(run, command, streams):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.helpers"])
