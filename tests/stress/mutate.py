@@ -107,7 +107,7 @@ def is_killed(module: Path, source: str, tests: Sequence[str], seconds: int) -> 
             (project / path.name).symlink_to(path)
         for name in ("vae_graph", "tests"):
             (project / name).unlink()
-            shutil.copytree(ROOT / name, project / name)
+            shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns(".venv", "__pycache__"))
         if (project / module).is_symlink():              # run_mnist.py
             (project / module).unlink()
         (project / module).write_text(source, encoding="utf-8")
