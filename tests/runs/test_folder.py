@@ -65,8 +65,13 @@ def stop(folder, bias=0.0):
 def test_an_incomplete_stop_is_archived_by_one_at_the_same_step(tmp_path):
     (tmp_path / "stopped-0000000077").mkdir()
     (tmp_path / "stopped-0000000077" / "kept").touch()
-    assert Path(f"{stop(tmp_path)}.index").exists()
-    assert (tmp_path / "earlier-1" / "stopped-0000000077" / "kept").exists()
+    (tmp_path / "checkpoint").touch()                       # of the run, not of the stop
+    prefix = stop(tmp_path)
+    assert Path(f"{prefix}.index").exists()
+    assert Path(prefix).with_name("resume.json").read_bytes() == b"{}"
+    assert stop(tmp_path) == prefix
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.glob("earlier-*/*")} == {
+        "earlier-1/stopped-0000000077"}
 
 
 def test_a_stop_with_nan_is_named_by_its_own_folder(tmp_path):
