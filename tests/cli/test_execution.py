@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.helpers import ROOT, closed_output, posix_only
-from vae_graph.cli import execution
+from vae_graph.cli import execution, memory
 from vae_graph.cli.execution import execute
 from vae_graph.cli.parser import Command
 from vae_graph.errors import UserError
@@ -74,7 +74,7 @@ def test_a_closed_output(capsys, is_training, status, message):
 @pytest.mark.parametrize("needed", [True, False])
 def test_tensorflow_and_its_memory_only_where_they_are_needed(monkeypatch, needed):
     called = []
-    monkeypatch.setattr(execution, "check_memory", called.append)
+    monkeypatch.setattr(memory, "check_memory", called.append)
     monkeypatch.setattr(execution, "import_tensorflow", lambda: called.append("import"))
     assert run(lambda flags: "", needs_tensorflow=needed, name="a") == 0
     assert called == ([argparse.Namespace(name="a"), "import"] if needed else [])

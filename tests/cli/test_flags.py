@@ -167,12 +167,12 @@ def test_help_names_the_commands(capsys):
             assert capsys.readouterr().out.startswith(f"usage: run_mnist.py {name} ")
 
 
-def test_help_and_wrong_flags_need_no_tensorflow():
+def test_help_and_wrong_flags_need_neither_tensorflow_nor_numpy():
     cases = [(["--help"], 0), *(([name, "--help"], 0) for name in COMMANDS if name != "train"), (["--n_zz", "3"], 2),
              (["inspect"], 2), (["--n_z", "0"], 2)]
     script = f"""
 import runpy, sys
-sys.modules["tensorflow"] = None
+sys.modules["tensorflow"] = sys.modules["numpy"] = None
 for arguments, status in {cases}:
     sys.argv = ["run_mnist.py", *arguments]
     try:

@@ -30,15 +30,15 @@ def check_folder(folder: Path) -> None:
         raise CheckpointError(f"{folder}: expected to read back what is written there, found other content")
 
 
-def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int) -> str:
-    """Write the checkpoint of `epoch` and return its prefix.
+def save(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch: int, destination: Path | None = None) -> str:
+    """Write the checkpoint of `epoch` and return its prefix, in `destination` if the caller moves it there.
 
     It is written to a staging directory, read back, fsynced, and only then renamed.
 
     Raises:
         CheckpointError: it cannot be written, or has NaN or infinity in it.
     """
-    prefix = str(folder / FILE_NAME.format(epoch=epoch))
+    prefix = str((destination or folder) / FILE_NAME.format(epoch=epoch))
     try:
         with files.staging_dir(folder) as staging:
             written = str(staging / Path(prefix).name)

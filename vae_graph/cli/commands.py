@@ -30,7 +30,7 @@ def evaluate(flags: argparse.Namespace) -> str:
     data_set = load_data(flags)
     test = data_set.test.first(flags.n_images)
     found = vae_graph.evaluation.evaluate(prefix, test.images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
-                                flags.add_noise, verbose=sys.stdout.isatty())
+                                          flags.add_noise, verbose=sys.stdout.isatty())
     if flags.json:
         return report.as_json(flags, data_set, checkpoint=prefix, evaluation=found)
     return f"{prefix}\n{report.evaluation(describe_images(data_set, test, flags.add_noise), found)}"
@@ -80,7 +80,7 @@ def compare(flags: argparse.Namespace) -> str:
     test = data_set.test.first(flags.n_images)
     images = test.images
     found = vae_graph.comparison.compare(*prefixes, images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
-                               verbose=sys.stdout.isatty())
+                                         verbose=sys.stdout.isatty())
     record = report.as_json(flags, data_set, comparison=found)
     named = dict(zip("AB", prefixes, strict=True))
     drawn = vae_graph.pictures.of_comparison(named, images, test.digits, flags.seed, data_set.title, flags.palette)

@@ -11,13 +11,12 @@ import threading
 from collections.abc import Iterator
 from typing import TextIO
 
-from vae_graph.cli.memory import check_memory
 from vae_graph.cli.parser import Command, program_name
 from vae_graph.errors import UserError, first_line, printable
 from vae_graph.runs.signals import Stopped
 
 TENSORFLOW_ENVIRONMENT = {
-    # Its matrix products are faster. TensorFlow takes them by itself only on processors with VNNI or AMX.
+    # oneDNN's matrix products are faster. TensorFlow takes them by itself only on processors with VNNI or AMX.
     "TF_ENABLE_ONEDNN_OPTS": "1",
     # In a cluster, a task that is gone is an error at once.
     "GRPC_FAIL_FAST": "true",
@@ -32,6 +31,8 @@ def execute(command: Command, flags: argparse.Namespace) -> int:
         # With --json, standard output is for the JSON only.
         with contextlib.redirect_stdout(sys.stderr) if vars(flags).get("json") else contextlib.nullcontext():
             if command.needs_tensorflow:
+                from vae_graph.cli.memory import check_memory  # and NumPy with it, which --help does not need
+
                 check_memory(flags)
                 import_tensorflow()
             text = command.function(flags)

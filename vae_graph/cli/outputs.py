@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import vae_graph
-from vae_graph.checkpoints.format import CheckpointError
 from vae_graph.cli.execution import complain
 from vae_graph.errors import UserError, printable
 from vae_graph.files import remove_stale, write_atomic
@@ -58,16 +57,17 @@ def optional(what: str, missing: set[str]) -> Iterator[None]:
     try:
         yield
         missing.discard(what)
-    except (OSError, CheckpointError) as error:
+    except (OSError, vae_graph.checkpoints.CheckpointError) as error:
         missing.add(what)
-        complain(f"{what}: not written: {printable(error)}")
+        complain(printable(f"{what}: not written: {error}"))
 
 
 def write_optional(folder: Path, contents: Mapping[str, bytes], missing: set[str]) -> None:
     """As `write_files`, of results that a training can do without: see `optional`."""
+    remove_stale(folder)
     for name, content in contents.items():
         with optional(str(folder / name), missing):
-            write_files(folder, {name: content})
+            write_atomic(folder / name, content)
 
 
 def check_complete(missing: set[str]) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vae_graph
-from vae_graph.checkpoints.inspection import STEPS_PER_EPOCH, Inspection
 
-if TYPE_CHECKING:        # these import TensorFlow, which `inspect` does without
+if TYPE_CHECKING:        # these import NumPy, or TensorFlow, which `inspect` does without
+    from vae_graph.checkpoints.inspection import Inspection
     from vae_graph.comparison import Comparison
     from vae_graph.data import DataSet
     from vae_graph.evaluation import Evaluation
@@ -146,6 +146,8 @@ def _heading(text: str, found: Evaluation) -> str:
 
 
 def _step(found: Inspection) -> str:
+    from vae_graph.checkpoints.inspection import STEPS_PER_EPOCH
+
     if found.step is None:
         return "unknown"
     return f"{found.step}, {found.epochs:.4g} epochs of MNIST at {STEPS_PER_EPOCH} steps per epoch"

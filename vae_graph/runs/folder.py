@@ -60,20 +60,17 @@ def save_stopped(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch
         with files.staging_dir(folder) as staging:
             inner = staging / place.name
             inner.mkdir()
-            try:
-                prefix = writing.save(session, saver, inner, epoch)
-            except CheckpointError as error:
-                raise CheckpointError(str(error).replace(str(inner), str(place))) from None
+            prefix = writing.save(session, saver, inner, epoch, destination=place)
             files.write_atomic(inner / RECORD_FILE, record)
             # Else the run was stopped at this very step before.
-            if not (place / f"{Path(prefix).name}.index").exists():
+            if not Path(f"{prefix}.index").exists():
                 archive_run(folder, [place] if place.exists() else [])
                 inner.rename(place)
                 files.sync_dir(folder)
     except OSError as error:
         raise CheckpointError(f"{place}: expected to write a checkpoint, found: {first_line(error)}") from None
     _prune_stopped(folder, step)
-    return str(place / Path(prefix).name)
+    return prefix
 
 
 def archive_run(folder: Path, paths: Iterable[Path] | None = None) -> Path | None:
