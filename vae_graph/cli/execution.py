@@ -18,6 +18,10 @@ from vae_graph.runs.signals import Stopped
 TENSORFLOW_ENVIRONMENT = {
     # oneDNN's matrix products are faster. TensorFlow takes them by itself only on processors with VNNI or AMX.
     "TF_ENABLE_ONEDNN_OPTS": "1",
+    # On a GPU, TensorFlow's default is to multiply float32 matrices in TF32, which has 10 bits of mantissa for 23.
+    "NVIDIA_TF32_OVERRIDE": "0",
+    # Else the first process takes all of a GPU's memory.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     # In a cluster, a task that is gone is an error at once.
     "GRPC_FAIL_FAST": "true",
 }
