@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from tests.benchmarks.jitted import jitted_training_graph
 from tests.helpers import ORACLE_DIR, SETTINGS
 from vae_graph import Variational_autoencoder
 from vae_graph.training_graph import (
@@ -104,6 +105,28 @@ def test_gradients_are_those_that_an_optimizer_computes(digits, n_towers):
     assert [variable.name for _, variable in ours] == [variable.name for _, variable in theirs]
     for gradient, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(gradient, other, rtol=1e-4, atol=1e-5 * np.max(np.abs(other)))
+
+
+@pytest.mark.parametrize("n_towers", [1, 3])
+def test_the_jitted_step_is_the_same(digits, n_towers):
+    """The experiment of the GPU benchmark: with the same noise, errors and variables are equal up to rounding."""
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e-3)       # Adam magnifies rounding in small gradients
+
+    def train(build):
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(7)
+            graph = build(784, settings, 2, n_towers)
+            session.run(tf.global_variables_initializer())
+            errors = [session.run([graph.steps[-1].train_op, [step.errors for step in graph.steps]],
+                                  {graph.input_data: images, graph.dropout_rate: 0.6})[1]
+                      for images in np.split(digits.train.images[:200], 2)]
+            return np.concatenate(errors), {v.op.name: session.run(v) for v in tf.global_variables()}
+
+    (errors, variables), (others, their_variables) = train(jitted_training_graph), train(training_graph)
+    np.testing.assert_allclose(errors, others, rtol=1e-5)
+    assert variables.keys() == their_variables.keys()
+    for name, value in variables.items():
+        np.testing.assert_allclose(value, their_variables[name], rtol=0, atol=2e-5, err_msg=name)
 
 
 @pytest.mark.parametrize(("n_rows", "n_parts", "sizes"), [
