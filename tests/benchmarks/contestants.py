@@ -1,6 +1,7 @@
 """The loops that the benchmarks compare. Each calls a function after each epoch."""
 
 import contextlib
+import functools
 import io
 import os
 import tempfile
@@ -42,10 +43,11 @@ def port(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap:
                 lap()
 
 
-def ours(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+def ours(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap, n_towers: int | None = None
+         ) -> None:
     """The loop that `run_mnist.py` runs, with everything in it except checkpoints."""
     # A checkpoint falls within the first timed epoch, which the median of three leaves out, and one after the last.
-    _train_ours(pixels, batch_size, n_hidden, n_epochs, lap, checkpoint_every=n_epochs + 1)
+    _train_ours(pixels, batch_size, n_hidden, n_epochs, lap, checkpoint_every=n_epochs + 1, n_towers=n_towers)
 
 
 def checkpoints(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
@@ -77,16 +79,20 @@ class EpochLines(io.StringIO):
         return len(text)
 
 
-def one_tower(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
-    """Ours with one tower."""
-    _train_ours(pixels, batch_size, n_hidden, n_epochs, lap, checkpoint_every=n_epochs + 1, n_towers=1)
-
-
 def one_step_per_run(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """Ours with one step per `Session.run`."""
     from vae_graph import training
 
-    training.STEPS_PER_RUN = 1
+    training.steps_per_run = lambda n_towers: 1
+    ours(pixels, batch_size, n_hidden, n_epochs, lap)
+
+
+def ours_jitted(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
+    """Ours with the experiment of `jitted.py`."""
+    from tests.benchmarks.jitted import jitted_training_graph
+    from vae_graph import training
+
+    training.training_graph = jitted_training_graph
     ours(pixels, batch_size, n_hidden, n_epochs, lap)
 
 
@@ -244,17 +250,18 @@ def _sizes(n_hidden: int) -> list[tuple[int, ...]]:
     return [tuple(n_hidden if size == 500 else size for size in shape) for shape in SIZES]
 
 
-CONTESTANTS = {"port": port, "port with oneDNN": port, "ours": ours, "one tower": one_tower,
-               "one step a run": one_step_per_run, "pytorch": pytorch, "jax": jax,
-               "products by NumPy": products_by_numpy, "products by TensorFlow": products_by_tensorflow}
+TOWERS = {f"ours, {n} tower{'s' if n > 1 else ''}": n for n in (1, 2, 4, 8, 16)}
+CONTESTANTS: dict[str, Callable[..., None]] = {
+    "port": port, "port with oneDNN": port, "ours": ours,
+    **{name: functools.partial(ours, n_towers=n) for name, n in TOWERS.items()},
+    "ours, one step per run": one_step_per_run, "ours, jitted": ours_jitted, "pytorch": pytorch, "jax": jax,
+    "products by NumPy": products_by_numpy, "products by TensorFlow": products_by_tensorflow}
 NEEDS = {"pytorch": ("torch",), "jax": ("jax", "optax")}
-# `run_mnist.py` turns oneDNN on; TensorFlow does so by itself only on processors with VNNI or AMX.
-WITH_ONEDNN = ("port with oneDNN", "ours", "one tower", "one step a run", "checkpoints", "products by TensorFlow")
 
 
 def environment(name: str, threads: int = 2) -> dict[str, str]:
-    """The environment variables of a contestant's process."""
+    """The environment variables of a contestant's process: `run_mnist.py` sets TensorFlow's, for example for oneDNN."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
     variables |= {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL")}
     variables |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
-    return variables | TENSORFLOW_ENVIRONMENT if name in WITH_ONEDNN else variables
+    return variables | TENSORFLOW_ENVIRONMENT if name not in ("port", "pytorch", "jax") else variables

@@ -3,12 +3,13 @@
 import json
 import os
 import platform
-import re
-import sys
 from collections.abc import Mapping
 from datetime import date
 from importlib import metadata, util
 from pathlib import Path
+
+from vae_graph.cli import report
+from vae_graph.settings import Settings
 
 PACKAGES = ("tensorflow", "numpy", "torch", "jax", "optax")
 
@@ -20,13 +21,10 @@ def write_results(path: Path | None, found: Mapping[str, object]) -> None:
 
 
 def machine() -> dict[str, object]:
-    """The machine and the versions that the results depend on."""
-    return {"date": date.today().isoformat(), "cores": os.cpu_count(), "machine": platform.machine(),
-            "processor": processor(), "python": platform.python_version(),
+    """The machine and the versions that the results depend on, and the towers of a run on it."""
+    from vae_graph import devices
+
+    return {"date": date.today().isoformat(), "cores": os.cpu_count(),
+            "devices": devices.names(), "towers": devices.default_towers(Settings.batch_size),
+            "machine": platform.machine(), "processor": report.processor(), "python": platform.python_version(),
             "versions": {name: metadata.version(name) for name in PACKAGES if util.find_spec(name)}}
-
-
-def processor() -> str:
-    """The processor's model name; where the system does not give it, that of its family."""
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else None
-    return found[1] if found else platform.processor()

@@ -23,17 +23,18 @@ def operations() -> dict[str, dict[str, float]]:
     """For each type of operation, its executions in a step and the sum of their times in ms, longest first."""
     import tensorflow.compat.v1 as tf
 
-    from vae_graph import training
+    from vae_graph import devices
     from vae_graph.settings import Settings
     from vae_graph.training_graph import training_graph
 
-    settings, n_steps = Settings(), training.STEPS_PER_RUN
+    settings = Settings()
+    n_towers = devices.default_towers(settings.batch_size)
+    n_steps = devices.steps_per_run(n_towers)
     images = np.random.default_rng(0).random((n_steps * settings.batch_size, 784), dtype=np.float32) ** 6
     counts: Counter[str] = Counter()
     microseconds: Counter[str] = Counter()
-    config = training.session_config(training.N_TOWERS)
-    with tf.Graph().as_default(), tf.Session(config=config) as session:
-        graph = training_graph(784, settings, n_steps, training.N_TOWERS)
+    with tf.Graph().as_default(), tf.Session(config=devices.session_config(n_towers)) as session:
+        graph = training_graph(784, settings, n_steps, n_towers)
         session.run(tf.global_variables_initializer())
         options = tf.RunOptions(trace_level=tf.RunOptions.SOFTWARE_TRACE)
         for number in range(N_WARM_UP + N_RUNS):

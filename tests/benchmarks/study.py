@@ -52,14 +52,14 @@ def train_seed(arm: str, seed: int, folder: Path) -> None:
             continue
         settings = Settings(seed=seed, keep_prob=KEEP_PROB[arm], num_epoch=n_epochs)
         try:
-            prefix, errors = training.train(data_set.train.pixels, data_set.sha256, settings, folder)
+            prefix, record = training.train(data_set.train.pixels, data_set.sha256, settings, folder, n_towers=2)
         except Diverged as error:
             result["diverged"] = str(error)
             break
         found = evaluation.evaluate(prefix, data_set.test.images, data_set.test.digits, seed)
         tests[str(n_epochs)] = [getattr(found, name) for name in COLUMNS]
         tests_file.write_text(json.dumps(tests))
-        result["training"] = list(zip(*(errors[name] for name in COLUMNS), strict=True))
+        result["training"] = list(zip(*(record.errors[name] for name in COLUMNS), strict=True))
     (folder.parent / f"seed{seed}.json").write_text(json.dumps(result))
 
 
