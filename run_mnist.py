@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from vae_graph.cluster.config import Cluster
     from vae_graph.data import DataSet
     from vae_graph.evaluation import Evaluation
+    from vae_graph.runs.record import RunRecord
 
-TrainNetwork = Callable[..., tuple[str, dict[str, list]]]
+TrainNetwork = Callable[..., tuple[str, "RunRecord"]]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -115,16 +116,17 @@ def train_evaluate_draw(flags: argparse.Namespace, data_set: "DataSet", train_ne
             print(f"the earlier run is now in {printable(earlier)}")
         print(f"{printable(data_set.title or data_set.name)}: {len(data_set.train.digits)} training images, "
               f"{len(data_set.test.digits)} test images")
-        prefix, history = train_network(data_set.train.pixels, data_set.sha256, settings, checkpoint_dir, draw,
-                                        histograms=flags.histograms)
+        prefix, record = train_network(data_set.train.pixels, data_set.sha256, settings, checkpoint_dir, draw,
+                                       histograms=flags.histograms)
         test, plot = data_set.test, vae_graph.plot
         errors = vae_graph.evaluation.evaluate(prefix, test.images, test.digits, flags.seed, noisy=flags.add_noise)
         schematic = plot.schematic(data_set.train.pixels.shape[1], settings.n_hidden_encoder, settings.n_z,
                                    settings.n_hidden_decoder, settings.keep_prob, data_set.title)
         results = {"model.png": plot.png(schematic),
-                   "run.json": report.as_json(flags, data_set, test=errors, training=history).encode()}
-        if history["epoch"]:             # none if resumed, without a record, from the last epoch
-            results["training_curve.png"] = plot.png(plot.training_curve(history, data_set.title))
+                   "run.json": report.as_json(flags, data_set, devices=vae_graph.devices.names(),
+                                              towers=record.n_towers, test=errors, training=record.errors).encode()}
+        if record.errors["epoch"]:       # none if resumed, without a record, from the last epoch
+            results["training_curve.png"] = plot.png(plot.training_curve(record.errors, data_set.title))
         outputs.write_optional(figures_dir, results, missing)
     return Trained(prefix, errors, figures_dir, missing)
 

@@ -31,7 +31,7 @@ def quick_graphs():
     from vae_graph import training
     from vae_graph.runs import events
 
-    changes = {(training, "STEPS_PER_RUN"): 1, (training, "training_graph"): import_training_graph,
+    changes = {(training, "steps_per_run"): lambda n_towers: 1, (training, "training_graph"): import_training_graph,
                (events, "schematic"): lambda *args: tf.GraphDef()}
     with pytest.MonkeyPatch.context() as patched:
         originals = {place: getattr(*place) for place in changes}

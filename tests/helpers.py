@@ -41,10 +41,11 @@ many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 
 
 def train(digits, folder, on_checkpoint=lambda prefix: None, histograms=False, n_towers=1, **changes):
-    """Train a network of `SETTINGS`, with some changes."""
+    """Train a network of `SETTINGS`, with some changes; return the last checkpoint's prefix and the epochs' errors."""
     folder.mkdir(exist_ok=True)
-    return training.train(digits.train.pixels, digits.sha256, dataclasses.replace(SETTINGS, **changes), folder,
-                          on_checkpoint, n_towers, histograms)
+    prefix, record = training.train(digits.train.pixels, digits.sha256, dataclasses.replace(SETTINGS, **changes),
+                                    folder, on_checkpoint, n_towers, histograms)
+    return prefix, record.errors
 
 
 def variables_as_bytes(prefix):

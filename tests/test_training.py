@@ -1,14 +1,13 @@
 """The Session loop: what it trains on, what it returns, and that a seed determines every byte."""
 
 import dataclasses
-import os
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 from tests.helpers import train, variables_as_bytes
-from vae_graph import checkpoints, data, evaluation, training
+from vae_graph import checkpoints, data, devices, evaluation, training
 from vae_graph.runs.recorder import Recorder
 from vae_graph.settings import Settings, SettingsError
 
@@ -36,7 +35,7 @@ def test_it_learns_and_keeps_checkpoints(digits, tmp_path, monkeypatch, capsys):
     assert n_steps == 6 * [8, 1]
     assert checkpoints.read_variables(prefix)["Variable"] == 6 * 9
     lines = capsys.readouterr().out.splitlines()
-    assert lines[5] == (f"Epoch:  5   Reconstruction_Error:  {history['Recon_error'][5]:.4f}   "
+    assert lines[6] == (f"Epoch:  5   Reconstruction_Error:  {history['Recon_error'][5]:.4f}   "
                         f"Regularization_Error:  {history['Regularization_error'][5]:.4f}   "
                         f"ELBO:  {history['ELBO'][5]:.4f}")
 
@@ -57,7 +56,7 @@ def test_its_graph_is_final_and_its_threads_are_those_of_its_towers(digits, tmp_
 
     monkeypatch.setattr(tf, "Session", Session)
     train(digits, tmp_path, lambda prefix: graphs.append(tf.get_default_graph()), num_epoch=1)
-    assert configs == [training.session_config(1)]
+    assert configs == [devices.session_config(1)]
     assert graphs[0].finalized
 
 
@@ -81,7 +80,7 @@ def test_errors_of_an_epoch_are_means_with_dropout_as_set(digits, tmp_path):
 
 def test_an_epoch_need_not_be_a_multiple_of_the_steps_per_run(digits, tmp_path, monkeypatch):
     """Four batches, three steps per run: the fourth is trained on, and counted, once."""
-    monkeypatch.setattr(training, "STEPS_PER_RUN", 3)
+    monkeypatch.setattr(training, "steps_per_run", lambda n_towers: 3)
     prefix, history = train(digits, tmp_path, num_epoch=1, learning_rate=1e-30, keep_prob=1.0)
     assert checkpoints.read_variables(prefix)["Variable"] == 4
     measured = evaluation.evaluate(prefix, digits.train.images[:200], digits.train.digits[:200])
@@ -157,30 +156,3 @@ def test_the_data_files_may_be_removed_after_reading(in_tmp, idx_folder):
             (idx_folder / file.name).write_bytes(b"")
 
     assert train_and(keep) == train_and(truncate)
-
-
-@pytest.mark.parametrize(("n_towers", "n_cores", "threads"), [(2, 8, (2, 4)), (3, 8, (3, 2)), (4, 2, (4, 1))])
-@pytest.mark.parametrize("affinity", [True, False])
-def test_the_cores_are_divided_among_the_towers(monkeypatch, n_towers, n_cores, threads, affinity):
-    """Those that this process may use, where the system says which."""
-    if affinity:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {*range(n_cores)}, raising=False)
-    else:
-        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 64 if affinity else n_cores)
-    config = training.session_config(n_towers)
-    assert (config.inter_op_parallelism_threads, config.intra_op_parallelism_threads) == threads
-    assert config.allow_soft_placement
-    assert config.graph_options.rewrite_options.meta_optimizer_iterations == config.graph_options.rewrite_options.ONE
-
-
-def test_the_cores_may_be_unknown(monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert training.session_config(1).intra_op_parallelism_threads == 1
-
-
-@pytest.mark.parametrize(("gpus", "n_towers"), [([], 2), (["a", "b", "c"], 3)])
-def test_a_new_run_has_a_tower_per_gpu_or_two(monkeypatch, gpus, n_towers):
-    monkeypatch.setattr(tf.config, "list_physical_devices", {"GPU": gpus}.get)
-    assert training.default_towers() == n_towers

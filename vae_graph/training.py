@@ -1,26 +1,23 @@
 """The Session loop."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints
+from vae_graph.devices import default_towers, session_config, steps_per_run
 from vae_graph.runs import events
 from vae_graph.runs.progress import load_run
+from vae_graph.runs.record import RunRecord
 from vae_graph.runs.recorder import OnCheckpoint, recording
 from vae_graph.settings import Settings
 from vae_graph.training_graph import training_graph
 
-# Measured on two cores: see tests/benchmarks/README.md.
-N_TOWERS = 2
-STEPS_PER_RUN = 8
-
 
 def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
           on_checkpoint: OnCheckpoint = lambda prefix: None, n_towers: int | None = None, histograms: bool = False
-          ) -> tuple[str, dict[str, list]]:
+          ) -> tuple[str, RunRecord]:
     """Train for `num_epoch` epochs in total, resuming from the latest valid checkpoint in `folder` if there is one.
 
     A run that is stopped or killed, and then resumed, ends with the same bytes as an uninterrupted one: the order of
@@ -40,8 +37,8 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         histograms: write histograms of all weights and biases as events, at each checkpoint.
 
     Returns:
-        The last checkpoint's prefix, and the mean errors of each epoch (nats per image, dropout on) as columns:
-        `epoch`, `Recon_error`, `Regularization_error`, `ELBO`.
+        The last checkpoint's prefix, and the record of the run. Its `errors` are the mean errors of each epoch (nats
+        per image, dropout on) as columns: `epoch`, `Recon_error`, `Regularization_error`, `ELBO`.
 
     Raises:
         SettingsError: a batch is larger than the training set, or `folder` holds a run with other settings or data.
@@ -50,15 +47,16 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         Diverged: an error became NaN or infinite.
         Stopped: SIGINT, SIGTERM or SIGHUP was received.
     """
-    run = load_run(folder, settings, data_sha256, pixels.shape, n_towers, default_towers())
+    run = load_run(folder, settings, data_sha256, pixels.shape, n_towers, default_towers(settings.batch_size))
+    n_towers = run.record.n_towers
     with tf.Graph().as_default():
         tf.set_random_seed(settings.seed)                       # of the initial weights; noise is stateless
-        graph = training_graph(pixels.shape[1], settings, STEPS_PER_RUN, run.record.n_towers)
+        graph = training_graph(pixels.shape[1], settings, steps_per_run(n_towers), n_towers)
         saver, initializer = tf.train.Saver(), tf.global_variables_initializer()
         histogram_op = events.histograms() if histograms else None
         tf.get_default_graph().finalize()
 
-        with (tf.Session(config=session_config(run.record.n_towers)) as session,
+        with (tf.Session(config=session_config(n_towers)) as session,
               recording(run, session, saver, on_checkpoint, histogram_op) as recorder):
             if run.checkpoint:
                 checkpoints.restore(session, saver, run.checkpoint.prefix)
@@ -67,9 +65,9 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
 
             for epoch in range(run.epoch, settings.num_epoch):
                 batches = batch_indices(len(pixels), settings, epoch)
-                for first in range(run.batch, run.n_batches, STEPS_PER_RUN):
+                for first in range(run.batch, run.n_batches, len(graph.steps)):
                     recorder.before_steps()
-                    indices = batches[first:first + STEPS_PER_RUN]      # fewer at the end of an epoch
+                    indices = batches[first:first + len(graph.steps)]  # fewer at the end of an epoch
                     steps = graph.steps[:len(indices)]
                     _, errors = session.run(                            # the last train_op runs those before it
                         [steps[-1].train_op, [step.errors for step in steps]],
@@ -79,12 +77,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                     run.step += len(steps)
                 recorder.end_epoch(epoch)
 
-    return recorder.prefix, run.record.errors
-
-
-def default_towers() -> int:
-    """The number of towers of a new run: one per GPU, or `N_TOWERS` without GPUs."""
-    return len(tf.config.list_physical_devices("GPU")) or N_TOWERS
+    return recorder.prefix, run.record
 
 
 def batch_indices(n_images: int, settings: Settings, epoch: int) -> np.ndarray:
@@ -93,14 +86,3 @@ def batch_indices(n_images: int, settings: Settings, epoch: int) -> np.ndarray:
              else np.arange(n_images))
     n_batches = n_images // settings.batch_size
     return order[:n_batches * settings.batch_size].reshape(n_batches, settings.batch_size)
-
-
-def session_config(n_towers: int) -> tf.ConfigProto:
-    """One inter-op thread per tower; the cores are divided among them, since small products do not scale with cores."""
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    config = tf.ConfigProto(inter_op_parallelism_threads=n_towers,
-                            intra_op_parallelism_threads=max(1, n_cores // n_towers), allow_soft_placement=True)
-    # A second pass of graph optimization makes no step faster, and delays the first one.
-    rewriting = config.graph_options.rewrite_options
-    rewriting.meta_optimizer_iterations = rewriting.ONE
-    return config

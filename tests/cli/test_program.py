@@ -42,8 +42,9 @@ def test_the_whole_program_in_an_unusual_environment(tmp_path, idx_files):
     assert name.startswith("donn")
     assert name.isascii()
     assert lines[0] == f"{name} (not MNIST): 220 training images, 60 test images"
-    assert lines[1].split()[:2] == ["Epoch:", "0"]
-    assert lines[2] == f"Test set of {name} (not MNIST), mean of 10 noise draws, nats per image:"
+    assert re.fullmatch("training on .* in 1 tower", lines[1])
+    assert lines[2].split()[:2] == ["Epoch:", "0"]
+    assert lines[3] == f"Test set of {name} (not MNIST), mean of 10 noise draws, nats per image:"
     assert not set(done.stdout) & set("\r\b\x1b")          # no progress bar in a log
 
     results = place / "figures" / "other"
@@ -56,12 +57,14 @@ def test_the_whole_program_in_an_unusual_environment(tmp_path, idx_files):
     assert set(record["versions"]) == {"vae_graph", "python", "tensorflow", "numpy", "matplotlib", "pillow"}
     assert record["seed"] == 0
     assert record["host"]["threads"] == os.cpu_count()
+    assert "processor" in record["host"]
+    assert lines[1] == f"training on {record['devices']} in {record['towers']} tower"
     assert record["training"]["epoch"] == [0]
     test = record["test"]
     assert test["true_negative_ELBO"] == test["ELBO"] - 2
-    for line, name in zip(lines[3:6], ("Recon_error", "Regularization_error", "ELBO"), strict=True):
+    for line, name in zip(lines[4:7], ("Recon_error", "Regularization_error", "ELBO"), strict=True):
         assert line.split()[:2] == [name, f"{test[name]:.4f}"]
-    assert lines[6].split()[:4] == ["true", "negative", "ELBO", f"{test['true_negative_ELBO']:.4f}"]
+    assert lines[7].split()[:4] == ["true", "negative", "ELBO", f"{test['true_negative_ELBO']:.4f}"]
     assert (place / "checkpoints" / "other" / "parameter0.ckpt.index").exists()
 
 

@@ -73,14 +73,14 @@ def test_replicas_compute_and_write_what_one_process_does(monkeypatch, digits, t
     for thread in threads:
         thread.join(LIMIT)
     assert results.keys() == {*cluster.replicas, *cluster.parameter_servers}
-    (prefix, errors), theirs = results[cluster.replicas[0]], train(digits, tmp_path / "alone", **changes)
+    (prefix, record), theirs = results[cluster.replicas[0]], train(digits, tmp_path / "alone", **changes)
     for name, value in checkpoints.read_variables(theirs[0]).items():
         np.testing.assert_allclose(checkpoints.read_variables(prefix)[name], value, rtol=0,
                                    atol=2e-5 * max(1, np.max(np.abs(value))), err_msg=name)
     for name, column in theirs[1].items():
-        np.testing.assert_allclose(errors[name], column, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(record.errors[name], column, rtol=1e-5, err_msg=name)
     records = [read_record(tmp_path / folder / "resume.json") for folder in ("cluster", "alone")]
-    assert dataclasses.replace(records[1], n_towers=len(cluster.replicas), errors=errors) == records[0]
+    assert dataclasses.replace(records[1], n_towers=len(cluster.replicas), errors=record.errors) == records[0]
     files = [{re.sub(r"tfevents.*", "", file.name) for file in (tmp_path / folder).iterdir()}
              for folder in ("cluster", "alone")]
     assert files[0] == files[1]

@@ -71,7 +71,7 @@ def data_and_results(parser: argparse.ArgumentParser) -> None:
 def towers(parser: Group) -> None:
     parser.add_argument("--towers", type=int_range(1, 1_000), metavar="N",
                         help="data-parallel splits of each batch (default: those of the run to resume, else one per "
-                             "GPU, or 2 without GPUs; a cluster has one per replica)")
+                             "GPU, or without GPUs one per processor; a cluster has one per replica)")
 
 
 def machines(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,10 +125,16 @@ def as_json(flags: argparse.Namespace, data_set: DataSet | None = None, **result
         "data": {"name": data_set.name, "sha256": data_set.sha256} if data_set else None,
         "versions": {"vae_graph": vae_graph.__version__, "python": platform.python_version(),
                      **{name: _version(name) for name in ("tensorflow", "numpy", "matplotlib", "pillow")}},
-        "host": {"machine": platform.machine(), "threads": os.cpu_count()},
+        "host": {"machine": platform.machine(), "processor": processor(), "threads": os.cpu_count()},
         "seed": vars(flags).get("seed"),
         **results,
     }, indent=1, allow_nan=False, default=_as_json)
+
+
+def processor() -> str:
+    """The processor's model name; where the system does not give it, that of its family."""
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else None
+    return found[1] if found else platform.processor()
 
 
 def _as_json(value: Any) -> object:

@@ -14,19 +14,20 @@ import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints
 from vae_graph.cluster.config import Cluster, ClusterError
+from vae_graph.devices import session_config
 from vae_graph.errors import first_line
 from vae_graph.runs import events
 from vae_graph.runs.progress import Progress, load_run
-from vae_graph.runs.record import parse_record
+from vae_graph.runs.record import RunRecord, parse_record
 from vae_graph.runs.recorder import OnCheckpoint, recording
 from vae_graph.settings import Settings, SettingsError
-from vae_graph.training import batch_indices, session_config
+from vae_graph.training import batch_indices
 from vae_graph.training_graph import build_prototype, build_towers, inputs, learning_rate, split_rows, stateless_noise
 
 
 def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
           on_checkpoint: OnCheckpoint = lambda prefix: None, histograms: bool = False, *, cluster: Cluster
-          ) -> tuple[str, dict[str, list]]:
+          ) -> tuple[str, RunRecord]:
     """Train as a replica. The chief restores, records, saves and returns what `training.train` does."""
     n_replicas, rank = len(cluster.replicas), cluster.replicas.index(cluster.task)
     if settings.batch_size < n_replicas:
@@ -97,7 +98,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                     recorder.end_epoch(epoch)
             if recorder:
                 session.run(finish)
-    return (recorder.prefix, run.record.errors) if recorder else ("", {})
+    return (recorder.prefix if recorder else ""), run.record
 
 
 def serve(cluster: Cluster) -> None:
