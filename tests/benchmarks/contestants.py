@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -89,9 +90,12 @@ def one_step_per_run(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epoch
 
 def ours_jitted(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, lap: Lap) -> None:
     """Ours with the experiment of `jitted.py`."""
+    import tensorflow as tf
+
     from tests.benchmarks.jitted import jitted_training_graph
     from vae_graph import training
 
+    tf.config.experimental.enable_tensor_float_32_execution(False)      # XLA's products heed no environment variable
     training.training_graph = jitted_training_graph
     ours(pixels, batch_size, n_hidden, n_epochs, lap)
 
@@ -123,7 +127,7 @@ def pytorch(pixels: np.ndarray, batch_size: int, n_hidden: int, n_epochs: int, l
             return recon, regularization, recon + regularization
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"
     model, data = Autoencoder().to(device), torch.from_numpy(pixels / np.float32(255)).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: DECAY_RATE ** (step / DECAY_STEP))
@@ -198,7 +202,7 @@ def products_by_tensorflow(pixels: np.ndarray, batch_size: int, n_hidden: int, n
     n_threads, n_steps = len(os.sched_getaffinity(0)), 11           # 11 divides the 429 steps of an epoch
     with tf.Graph().as_default():
         layers = [[tf.Variable(values, use_resource=True) for values in layer]
-                  for layer in _random_layers(n_hidden, batch_size // n_threads)]
+                  for layer in _random_layers(n_hidden, math.ceil(batch_size / n_threads))]
         ends = []
         for _ in range(n_threads):
             end: list[tf.Operation] = []

@@ -24,7 +24,8 @@ def machine() -> dict[str, object]:
     """The machine and the versions that the results depend on, and the towers of a run on it."""
     from vae_graph import devices
 
+    n_towers = devices.default_towers(Settings.batch_size)
     return {"date": date.today().isoformat(), "cores": os.cpu_count(),
-            "devices": devices.names(), "towers": devices.default_towers(Settings.batch_size),
+            "devices": devices.describe(n_towers), "towers": n_towers,
             "machine": platform.machine(), "processor": report.processor(), "python": platform.python_version(),
             "versions": {name: metadata.version(name) for name in PACKAGES if util.find_spec(name)}}

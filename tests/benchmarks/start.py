@@ -1,14 +1,15 @@
 """What the training graph costs before the first step, by towers and steps per `Session.run`.
 
-    python -m tests.benchmarks.start [TOWERSxSTEPS ...] [--json FILE]
+    python -m tests.benchmarks.start [TOWERSxSTEPS ...] [--rounds N] [--json FILE]
 
-Seconds of processor time, which does not depend on the number of cores: building is Python's, the first run is
-TensorFlow's graph optimization and the steps. Each graph is built in a process of its own.
+Seconds of processor time, which depends little on the number of processors: building is Python's, the first run is
+TensorFlow's graph optimization and the steps. Each graph is built in a process of its own; medians over the rounds.
 """
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shapes", nargs="*", metavar="TOWERSxSTEPS", help="default: the program's")
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results to this file")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     flags = parser.parse_args()
@@ -55,16 +57,16 @@ def main() -> None:
         print(json.dumps(measure(*map(int, shapes[0].split("x")))))
         return
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    rows = []
+    rounds = [[json.loads(subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.start", shape, "--child"], env=environment("ours"), check=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout) for shape in shapes] for _ in range(flags.rounds)]
+    rows = [{name: statistics.median(one[name] for one in of_shape) for name in of_shape[0]}
+            for of_shape in zip(*rounds, strict=True)]
     print("| towers | steps per run | operations | building, s | first run, s | sum, s |\n|---|---|---|---|---|---|")
-    for shape in shapes:
-        command = [sys.executable, "-m", "tests.benchmarks.start", shape, "--child"]
-        rows.append(json.loads(subprocess.run(command, env=environment("ours"), check=True, stdout=subprocess.PIPE,
-                                              stderr=subprocess.DEVNULL).stdout))
-        n_towers, n_steps, operations, building, first_run = rows[-1].values()
+    for n_towers, n_steps, operations, building, first_run in map(dict.values, rows):
         print(f"| {n_towers} | {n_steps} | {operations} | {building:.2f} | {first_run:.2f} | "
-              f"{building + first_run:.2f} |", flush=True)
-    write_results(flags.json, {"graphs": rows})
+              f"{building + first_run:.2f} |")
+    write_results(flags.json, {"graphs": rows, "rounds": flags.rounds})
 
 
 if __name__ == "__main__":

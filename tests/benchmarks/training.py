@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -65,22 +66,27 @@ def _median_of_child(name: str, threads: int, *arguments: object) -> float:
     command = [sys.executable, "-m", "tests.benchmarks.training", *map(str, arguments)]
     done = subprocess.run(command, env=contestants.environment(name, threads), capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{name}: expected milliseconds, found: {done.stderr.strip().splitlines()[-1]}")
+        raise RuntimeError(f"{name}: expected milliseconds, found: {done.stderr[-2000:]}")
     return statistics.median(json.loads(done.stdout))
 
 
 def race(names: Iterable[str], threads: int, rounds: int) -> dict[str, list[float]]:
-    """The milliseconds per step of those contestants that are installed, in turn in each round."""
+    """The milliseconds per step of those contestants that are installed and do not fail, in turn in each round."""
     times: dict[str, list[float]] = {name: [] for name in names if all(
         util.find_spec(package) for package in contestants.NEEDS.get(name, ()))}
     for number in range(rounds):
-        for name in times:
-            times[name].append(measure(name, threads))
+        for name in [*times]:
+            try:
+                times[name].append(measure(name, threads))
+            except RuntimeError as error:
+                print(error, file=sys.stderr)
+                del times[name]
+                continue
             print(f"round {number + 1} of {rounds}: {name:22} {times[name][-1]:6.2f} ms", file=sys.stderr)
     medians = {name: statistics.median(values) for name, values in times.items()}
     print("| | ms per step | time relative to ours |\n|---|---|---|")
     for name, median in medians.items():
-        print(f"| {name} | {median:.2f} | {median / medians['ours']:.2f} |")
+        print(f"| {name} | {median:.2f} | {median / medians.get('ours', math.nan):.2f} |")
     return times
 
 
@@ -108,7 +114,7 @@ def main() -> None:
     if flags.checkpoints:
         run_checkpoints(flags.checkpoints)
         return
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:flags.threads])
     from vae_graph import devices
 
@@ -117,7 +123,7 @@ def main() -> None:
              if contestants.TOWERS.get(name, 0) < n_towers and name != "ours, jitted"]
     times = race(names, threads, flags.rounds)
     of_checkpoints = measure_checkpoints(threads, flags.rounds)
-    print(f"{threads} threads, {n_towers} towers")
+    print(f"on {devices.describe(n_towers)}, in {n_towers} towers")
     write_results(flags.json, {"ms per step, round by round": times,
                                "ms per checkpoint, round by round": of_checkpoints})
 

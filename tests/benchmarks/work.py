@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from tests.benchmarks.machine import write_results
 from tests.benchmarks.training import measure
+from vae_graph import devices
 
 
 def work(threads: int) -> dict[str, list[dict[str, float]]]:
@@ -43,7 +44,7 @@ def draw_work(costs: dict[str, list[dict[str, float]]], picture: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path, metavar="PICTURE", help="write a plot to this file")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
+    parser.add_argument("--threads", type=int, default=devices.n_processors(), metavar="N",
                         help="default: one per processor")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results to this file")
     flags = parser.parse_args()
