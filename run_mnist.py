@@ -123,7 +123,7 @@ def train_evaluate_draw(flags: argparse.Namespace, data_set: "DataSet", train_ne
         schematic = plot.schematic(data_set.train.pixels.shape[1], settings.n_hidden_encoder, settings.n_z,
                                    settings.n_hidden_decoder, settings.keep_prob, data_set.title)
         results = {"model.png": plot.png(schematic),
-                   "run.json": report.as_json(flags, data_set, devices=vae_graph.devices.names(),
+                   "run.json": report.as_json(flags, data_set, devices=vae_graph.devices.describe(record.n_towers),
                                               towers=record.n_towers, test=errors, training=record.errors).encode()}
         if record.errors["epoch"]:       # none if resumed, without a record, from the last epoch
             results["training_curve.png"] = plot.png(plot.training_curve(record.errors, data_set.title))

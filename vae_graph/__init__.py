@@ -27,7 +27,7 @@ and the packages, which most readers need not open:
 
 README.md beside this file is the guide. What begins with an underscore is not for other programs. Importing this
 package changes no global state of TensorFlow: on an NVIDIA GPU, set the environment variable `NVIDIA_TF32_OVERRIDE=0`
-before TensorFlow is imported, as `run_mnist.py` does, or the relative errors of matrix products are 3e-4 for 2e-7.
+before TensorFlow is imported, as `run_mnist.py` does; otherwise matrix products have relative errors of 3e-4.
 """
 
 import importlib

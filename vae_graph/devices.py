@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,22 +10,21 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 
 MAX_TOWERS, MIN_IMAGES_PER_TOWER = 16, 8
-# Each copy of the network in the training graph delays the first step, and each step after the second in a
-# `Session.run` gains less: tests/benchmarks/README.md has the measurements.
-MAX_STEPS_PER_RUN, MAX_COPIES = 8, 32
+MAX_STEPS_PER_RUN = 8            # more save nothing
+MAX_COPIES = 32                  # of the network in the training graph: each delays the first step
 CGROUPS = Path("/sys/fs/cgroup")
+VISIBLE_DEVICES = re.compile(r"\d|GPU-|MIG-")        # what `CUDA_VISIBLE_DEVICES` begins with unless it hides all
 
 
 def default_towers(batch_size: int) -> int:
     """The number of towers of a new run: one per GPU; without GPUs one per processor.
 
-    At most 16 processors are used so, and at most one per 8 images of the batch. Milliseconds per step by towers,
-    eight steps per run, on an Intel Xeon with AVX-512 and AMX and on one NVIDIA H200 (TensorFlow 2.21, 2026-11-26):
+    At most 16 processors get one, and at most one per 8 images of the batch. Milliseconds per step by towers, with
+    eight steps per run, on an Intel Xeon with AVX-512 and AMX (TensorFlow 2.21, 2026-11-26):
 
-        towers           1      2      4      8     16
-        16 cores     10.10   6.89   5.35   4.53   3.93
-        4 of them            8.81   5.50
-        H200          1.73
+        towers             1       2       4       8      16
+        16 processors  10.10    6.89    5.35    4.53    3.93
+         4 processors           8.81    5.50
     """
     if gpus := tf.config.list_physical_devices("GPU"):
         return len(gpus)
@@ -32,7 +32,7 @@ def default_towers(batch_size: int) -> int:
 
 
 def steps_per_run(n_towers: int) -> int:
-    """The steps that one `Session.run` takes: fewer with many towers, so that the first step comes as early."""
+    """The steps that one `Session.run` takes: fewer with many towers, so that their graph stays small."""
     return max(1, min(MAX_STEPS_PER_RUN, MAX_COPIES // n_towers))
 
 
@@ -53,7 +53,7 @@ def n_processors() -> int:
 
 
 def _cpu_quota() -> float:
-    """The quota of this process's control group in processors, by version 2 of cgroups or version 1."""
+    """The quota in processors of a container, which sees its own control group, of version 2 or 1, as the root."""
     for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
         try:
             quota, period = " ".join((CGROUPS / file).read_text() for file in files).split()
@@ -64,25 +64,24 @@ def _cpu_quota() -> float:
     return math.inf
 
 
-def names() -> str:
-    """The GPUs on which a training runs, or without GPUs the number of processors."""
+def describe(n_towers: int) -> str:
+    """The GPUs that these towers run on, or without GPUs the number of processors."""
     gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
             for gpu in tf.config.list_physical_devices("GPU")]
-    return ", ".join(gpus) or f"{n_processors()} processor{'s' if n_processors() > 1 else ''}"
+    return ", ".join(gpus[:n_towers]) or f"{n_processors()} processor{'s' if n_processors() > 1 else ''}"
 
 
-def describe(n_towers: int) -> str:
-    """Where a training runs and in how many towers; a second line if there are GPUs that TensorFlow cannot use."""
-    line = f"training on {names()} in {n_towers} tower{'s' if n_towers > 1 else ''}"
+def announce(n_towers: int) -> None:
+    """Print where a training runs and in how many towers, and on standard error if TensorFlow cannot use a GPU."""
+    print(f"training on {describe(n_towers)} in {n_towers} tower{'s' if n_towers > 1 else ''}", flush=True)
     if not tf.config.list_physical_devices("GPU") and (unusable := _nvidia_gpus()):
-        line += (f"\nTensorFlow cannot use {', '.join(unusable)}: pip install 'tensorflow[and-cuda]' installs the "
-                 "libraries that it needs")
-    return line
+        print(f"TensorFlow cannot use {', '.join(unusable)}; if its libraries are missing, pip install "
+              "'tensorflow[and-cuda]' installs them", file=sys.stderr)
 
 
 def _nvidia_gpus() -> list[str]:
     """The names of the GPUs that NVIDIA's driver lists; none where TensorFlow uses none, or the user hides them."""
-    if sys.platform != "linux" or os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
+    if sys.platform != "linux" or not VISIBLE_DEVICES.match(os.environ.get("CUDA_VISIBLE_DEVICES", "0")):
         return []
     try:
         return subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True,

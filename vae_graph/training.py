@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints
-from vae_graph.devices import default_towers, session_config, steps_per_run
+from vae_graph.devices import announce, default_towers, session_config, steps_per_run
 from vae_graph.runs import events
 from vae_graph.runs.progress import load_run
 from vae_graph.runs.record import RunRecord
@@ -49,6 +49,8 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
     """
     run = load_run(folder, settings, data_sha256, pixels.shape, n_towers, default_towers(settings.batch_size))
     n_towers = run.record.n_towers
+    if run.step < run.last_step:
+        announce(n_towers)
     with tf.Graph().as_default():
         tf.set_random_seed(settings.seed)                       # of the initial weights; noise is stateless
         graph = training_graph(pixels.shape[1], settings, steps_per_run(n_towers), n_towers)

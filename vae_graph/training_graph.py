@@ -133,7 +133,7 @@ def build_prototype(n_input: int, settings: Settings, n_images: int) -> Prototyp
         layers.append(Layer(product.inputs[0], delta, weights, biases))
     results = [*errors, *(tensor for layer in layers for tensor in (layer.x, layer.delta))]
     graph_def = tf.graph_util.extract_sub_graph(graph.as_graph_def(), [result.op.name for result in results])
-    # A copy has other tensors in place of these; XLA could not compile them.
+    # Without the nodes that each copy replaces: importing them takes time, and XLA could not compile them.
     replaced = {images.op.name, keep_prob.op.name, *(op.name for op in random_ops),
                 *(variable.handle.op.name for layer in layers for variable in (layer.weights, layer.biases))}
     graph_def = tf.GraphDef(node=[node for node in graph_def.node if node.name not in replaced],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import ORACLE_DIR, SETTINGS, files_of_at_most, flip_a_byte, posix_only, train, write_checkpoint
-from vae_graph import checkpoints, devices
+from vae_graph import checkpoints, training
 from vae_graph.runs.progress import Progress
 from vae_graph.runs.record import RunRecord
 from vae_graph.settings import SettingsError
@@ -69,8 +69,8 @@ def test_a_stopped_run_resumes(digits, tmp_path, capsys):
     prefix, history = train(digits, tmp_path)
     after = capsys.readouterr().out.splitlines()
     assert len(before) == 1 + 3
-    assert after[0] == f"resuming from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
-    assert after[1].startswith("training on ")
+    assert after[0].startswith("training on ")
+    assert after[1] == f"resuming from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
     assert len(after) == 2 + 1
     assert history["epoch"] == [0, 1, 2, 3]
     assert checkpoints.read_variables(prefix)["Variable"] == 4 * 4
@@ -102,7 +102,7 @@ def test_resumes_from_the_latest_valid_checkpoint(digits, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[5].startswith(f"skipped: {tmp_path / 'parameter3.ckpt'}: expected a valid checkpoint")
     assert lines[6] == f"the skipped files are now in {tmp_path / 'earlier-1'}"
-    assert lines[7] == f"resuming from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
+    assert lines[8] == f"resuming from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
     assert history["epoch"] == [0, 1, 2, 3]
     assert (tmp_path / "earlier-1" / broken.name).stat().st_size == 100
 
@@ -209,11 +209,11 @@ def test_the_number_of_towers_is_part_of_the_run(digits, tmp_path, monkeypatch, 
         notes = [line for line in capsys.readouterr().out.splitlines() if "differ by rounding" in line]
         return record["n_towers"], notes, history
 
-    monkeypatch.setattr(devices, "n_processors", lambda: 2)
+    monkeypatch.setattr(training, "default_towers", lambda batch_size: 2)
     assert resume(None, 1)[:2] == (2, [])
     assert resume(1, 2)[:2] == (1, [f"the run in {tmp_path / 'run'} split each batch into 2; with 1 its results differ "
                                     "by rounding"])
-    monkeypatch.setattr(devices, "n_processors", lambda: 8)
+    monkeypatch.setattr(training, "default_towers", lambda batch_size: 8)
     n_towers, notes, history = resume(None, 3)
     assert (n_towers, notes) == (1, [])
     _, others = train(digits, tmp_path / "other", n_towers=2, num_epoch=3)

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from types import ModuleType
 from typing import TextIO
 
 from vae_graph.cli.parser import Command, program_name
@@ -18,9 +19,9 @@ from vae_graph.runs.signals import Stopped
 TENSORFLOW_ENVIRONMENT = {
     # oneDNN's matrix products are faster. TensorFlow takes them by itself only on processors with VNNI or AMX.
     "TF_ENABLE_ONEDNN_OPTS": "1",
-    # On a GPU, TensorFlow's default is to multiply float32 matrices in TF32, which has 10 bits of mantissa for 23.
+    # On a GPU, TensorFlow multiplies float32 matrices in TF32 by default, with 10 bits of mantissa instead of 23.
     "NVIDIA_TF32_OVERRIDE": "0",
-    # Else the first process takes all of a GPU's memory.
+    # Otherwise the first process takes all of a GPU's memory.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     # In a cluster, a task that is gone is an error at once.
     "GRPC_FAIL_FAST": "true",
@@ -95,12 +96,13 @@ def prepare_standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")        # a name that cannot be encoded must not end a run
 
 
-def import_tensorflow() -> None:
+def import_tensorflow() -> ModuleType:
     """Import TensorFlow with the program's settings, which are environment variables that the user may set too."""
     for variable, value in TENSORFLOW_ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     with _quiet_import():
-        import tensorflow  # noqa: F401
+        import tensorflow
+    return tensorflow
 
 
 @contextlib.contextmanager

@@ -71,7 +71,8 @@ def data_and_results(parser: argparse.ArgumentParser) -> None:
 def towers(parser: Group) -> None:
     parser.add_argument("--towers", type=int_range(1, 1_000), metavar="N",
                         help="data-parallel splits of each batch (default: those of the run to resume, else one per "
-                             "GPU, or without GPUs one per processor; a cluster has one per replica)")
+                             "GPU, or without GPUs one per processor, at most 16 and one per 8 images; a cluster "
+                             "has one per replica)")
 
 
 def machines(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +88,7 @@ def machines(parser: argparse.ArgumentParser) -> None:
 
 def seed(parser: Group) -> None:
     parser.add_argument("--seed", type=int_range(0, 2**31 - 1), default=Settings.seed, metavar="N",
-                        help="the only source of randomness: same seed and machine, same bytes")
+                        help="the only source of randomness: same seed, machine and --towers, same bytes")
 
 
 def noise(parser: Group) -> None:

@@ -35,6 +35,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
     shard, is_chief = split_rows(settings.batch_size, n_replicas)[rank], rank == 0
     if is_chief:
         run = load_run(folder, settings, data_sha256, pixels.shape, n_replicas, n_replicas)
+        print(f"training in {n_replicas} replicas", flush=True)
     placement = tf.train.replica_device_setter(worker_device=cluster.task, cluster=cluster.addresses)
     with _translate_errors(cluster), tf.Graph().as_default(), tf.device(placement):
         tf.set_random_seed(settings.seed)

@@ -10,7 +10,6 @@ import tensorflow.compat.v1 as tf
 
 from vae_graph import files
 from vae_graph.checkpoints import writing
-from vae_graph.devices import describe
 from vae_graph.errors import UserError, printable
 from vae_graph.runs import events, folder, signals
 from vae_graph.runs.progress import Progress
@@ -104,9 +103,7 @@ class Recorder:
 @contextlib.contextmanager
 def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on_checkpoint: OnCheckpoint,
               histogram_op: tf.Tensor | None) -> Iterator[Recorder]:
-    """Around the loop: defer signals, open the event file, print where the run trains.
-
-    When resuming, prune and call `on_checkpoint` again.
+    """Around the loop: defer signals, open the event file. When resuming, prune and call `on_checkpoint` again.
 
     Args:
         progress: see `load_run`.
@@ -126,7 +123,6 @@ def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on
             folder.prune(progress.folder, progress.record.errors["epoch"], progress.step)
             on_checkpoint(recorder.prefix)
         if progress.step < progress.last_step:
-            print(describe(progress.record.n_towers), flush=True)
             log.start(progress.n_input, progress.step)
         yield recorder
         if pending:
