@@ -1,14 +1,15 @@
 """The metrics of a trained model, checked on a checkpoint of TensorFlow 1.4.0."""
 
 import re
+import shutil
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from tests.helpers import write_checkpoint
+from tests.helpers import ORACLE_DIR, write_checkpoint
 from tests.numpy_network import PREFIX, decode, encode, weights_of
-from vae_graph import checkpoints, evaluation
+from vae_graph import checkpoints, evaluation, export
 
 pytestmark = pytest.mark.quick
 
@@ -35,6 +36,23 @@ def test_errors_are_the_means_over_images_and_draws(digits, weights, monkeypatch
     assert errors.Recon_error + errors.Regularization_error == pytest.approx(errors.ELBO, rel=1e-6)
     assert errors.ELBO_sd == pytest.approx(recon.std(), rel=0.3)
     assert errors.true_negative_ELBO == errors.ELBO - 2
+
+
+def test_a_checkpoint_is_read_once(digits, tmp_path, monkeypatch):
+    """A training may remove it, or another program replace it, after it was validated."""
+    def read_and_remove(prefix, read=checkpoints.read_network):
+        found = read(prefix)
+        for path in checkpoints.files_of(prefix):
+            path.unlink()
+        return found
+
+    shutil.copytree(ORACLE_DIR, tmp_path / "run")
+    expected = evaluation.evaluate(PREFIX, digits.test.images, digits.test.digits)
+    monkeypatch.setattr(checkpoints, "read_network", read_and_remove)
+    prefix = str(tmp_path / "run" / "parameter20.ckpt")
+    assert evaluation.evaluate(prefix, digits.test.images, digits.test.digits) == expected
+    shutil.copytree(ORACLE_DIR, tmp_path / "run", dirs_exist_ok=True)
+    export.saved_model(prefix, tmp_path / "model")
 
 
 def test_the_seed_is_the_only_randomness(digits):

@@ -79,7 +79,7 @@ def restored(prefix: str, seed: int, noisy: bool = False) -> Iterator[Model]:
     Raises:
         CheckpointError: the checkpoint is invalid, not of this network, or has NaN or infinity in it.
     """
-    sizes, _ = checkpoints.read_network(prefix)
+    sizes, network = checkpoints.read_network(prefix)
     with tf.Graph().as_default():
         tf.set_random_seed(seed)
         X = tf.placeholder(tf.float32, [None, sizes.n_input], name="input_data")
@@ -89,7 +89,7 @@ def restored(prefix: str, seed: int, noisy: bool = False) -> Iterator[Model]:
         # Built again, the encoder has the same weights: its scopes are reused.
         mean, std = gaussian_encoder(X_noisy, sizes.n_hidden_encoder, sizes.n_z, keep_prob=1.0)
         with tf.Session() as session:
-            checkpoints.restore(session, tf.train.Saver(), prefix)
+            checkpoints.assign(session, network)
             yield Model(session, X, X_noisy, mean, std, z, X_out, log_likelihood(X, X_out), regularization(mean, std),
                         sizes)
 

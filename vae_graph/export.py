@@ -44,9 +44,9 @@ def saved_model(prefix: str, folder: Path) -> None:
         CheckpointError: the checkpoint is invalid, not of this network, or has NaN or infinity in it.
         ExportError: the folder is not empty, or cannot be written.
     """
-    sizes, _ = checkpoints.read_network(prefix)
+    sizes, network = checkpoints.read_network(prefix)
     with _new_folder(folder) as staged, safe_dir(staged.parent) as parent_for_tensorflow:
-        _write_saved_model(prefix, sizes, parent_for_tensorflow / staged.name)
+        _write_saved_model(sizes, network, parent_for_tensorflow / staged.name)
 
 
 def onnx(prefix: str, folder: Path) -> None:
@@ -171,7 +171,7 @@ def _names_in_safetensors(path: Path) -> set[str]:
     return {*header} if isinstance(header, dict) else set()
 
 
-def _write_saved_model(prefix: str, sizes: checkpoints.LayerSizes, folder: Path) -> None:
+def _write_saved_model(sizes: checkpoints.LayerSizes, network: dict[str, np.ndarray], folder: Path) -> None:
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.placeholder(tf.float32, [None, sizes.n_input], name="images")
         z = tf.placeholder(tf.float32, [None, sizes.n_z], name="z")
@@ -179,7 +179,7 @@ def _write_saved_model(prefix: str, sizes: checkpoints.LayerSizes, folder: Path)
         # Two decoders, one set of weights.
         decoded = Bernoulli_decoder(z, sizes.n_hidden_decoder, sizes.n_input, keep_prob=1.0)
         reconstructed = Bernoulli_decoder(mean, sizes.n_hidden_decoder, sizes.n_input, keep_prob=1.0)
-        checkpoints.restore(session, tf.train.Saver(), prefix)
+        checkpoints.assign(session, network)
 
         signature = tf.saved_model.predict_signature_def
         builder = tf.saved_model.Builder(str(folder))

@@ -61,7 +61,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         with (tf.Session(config=session_config(n_towers)) as session,
               recording(run, session, saver, on_checkpoint, histogram_op) as recorder):
             if run.checkpoint:
-                checkpoints.restore(session, saver, run.checkpoint.prefix)
+                checkpoints.restore(session, run.checkpoint.prefix)
             else:
                 session.run(initializer)
 

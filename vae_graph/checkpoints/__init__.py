@@ -18,6 +18,7 @@ from vae_graph.checkpoints.format import (
     training_shapes,
 )
 from vae_graph.checkpoints.reading import (
+    assign,
     check_finite,
     layer_sizes,
     read_network,
@@ -25,6 +26,6 @@ from vae_graph.checkpoints.reading import (
     restore,
 )
 
-__all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "Found", "LayerSizes", "check_finite", "files_of",
-           "find", "latest_valid", "layer_sizes", "model_shapes", "read_network", "read_variables",
+__all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "Found", "LayerSizes", "assign", "check_finite",
+           "files_of", "find", "latest_valid", "layer_sizes", "model_shapes", "read_network", "read_variables",
            "restore", "training_shapes"]

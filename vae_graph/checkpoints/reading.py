@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from vae_graph.checkpoints.format import (
     ShapesOf,
     model_shapes,
 )
-from vae_graph.checkpoints.safe_names import safe_prefix
 from vae_graph.checkpoints.variables import read_v1, read_v2
 from vae_graph.errors import first_line
 
@@ -79,10 +78,24 @@ def layer_sizes(prefix: str, variables: dict[str, np.ndarray], expected_shapes: 
     return sizes
 
 
-def restore(session: tf.Session, saver: tf.train.Saver, prefix: str) -> None:
-    """Restore a validated checkpoint: `saver.restore`, for prefixes of any characters."""
-    with safe_prefix(prefix) as name_for_tensorflow:
-        saver.restore(session, name_for_tensorflow)
+def restore(session: tf.Session, prefix: str) -> None:
+    """Restore all variables of a session's graph from a checkpoint, as `Saver.restore` does.
+
+    Raises: see `read_variables`.
+    """
+    assign(session, read_variables(prefix))
+
+
+def assign(session: tf.Session, values: Mapping[str, np.ndarray]) -> None:
+    """Assign arrays to all variables of a session's graph, by name.
+
+    This is what `Saver.restore` amounts to: each variable's assignment is run. `Saver` would read the arrays from the
+    file, which another process may have replaced since it was validated.
+    """
+    variables = session.graph.get_collection("variables")
+    # An initializer assigns its second input, here replaced. It is in the graph, which may be final.
+    session.run([variable.initializer for variable in variables],
+                {variable.initializer.inputs[1]: values[variable.op.name] for variable in variables})
 
 
 def read_network(prefix: str) -> tuple[LayerSizes, dict[str, np.ndarray]]:

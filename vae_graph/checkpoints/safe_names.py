@@ -1,6 +1,6 @@
 """Names for TensorFlow: it takes `*`, `?`, `[` and `\\` in a file's name for a pattern, and decodes only UTF-8.
 
-A file or folder of such a name is given to it under another one: by a symbolic link in a temporary directory.
+A folder of such a name is given to it under another one: by a symbolic link in a temporary directory.
 """
 
 import contextlib
@@ -8,8 +8,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-
-from vae_graph.checkpoints.format import files_of
 
 PATTERN_CHARACTERS = set("*?[") if os.name == "nt" else set("*?[\\")       # on Windows the last one is the separator
 
@@ -24,18 +22,6 @@ def safe_dir(folder: Path) -> Iterator[Path]:
         link = Path(links, "folder")
         link.symlink_to(folder.absolute(), target_is_directory=True)
         yield link
-
-
-@contextlib.contextmanager
-def safe_prefix(prefix: str) -> Iterator[str]:
-    """A checkpoint's prefix for TensorFlow; valid as long as the context lasts."""
-    if _is_safe(prefix):
-        yield prefix
-        return
-    with tempfile.TemporaryDirectory() as links:
-        for part in files_of(prefix):
-            Path(links, f"checkpoint{part.name.removeprefix(Path(prefix).name)}").symlink_to(part.absolute())
-        yield str(Path(links, "checkpoint"))
 
 
 def _is_safe(name: str) -> bool:

@@ -68,7 +68,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
                 if is_used:              # by a chief that has ended; gradients of that run may be left
                     raise ClusterError(f"{cluster.task}: expected new parameter servers, found those of another run")
                 if run.checkpoint:
-                    checkpoints.restore(session, saver, run.checkpoint.prefix)
+                    checkpoints.restore(session, run.checkpoint.prefix)
                 else:
                     session.run(initializer)
                 session.run(optimizer.chief_init_op)
