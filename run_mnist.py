@@ -19,7 +19,7 @@ from vae_graph.cli.execution import execute, prepare_standard_streams, show
 from vae_graph.cli.inputs import describe_images, load_data
 from vae_graph.cli.parser import TRAIN, Command, parse_flags
 from vae_graph.errors import printable
-from vae_graph.files import lock_dir, remove_stale
+from vae_graph.files import lock_dir, remove_stale, without_links
 from vae_graph.settings import Settings
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def train_evaluate_draw(flags: argparse.Namespace, data_set: "DataSet", train_ne
     from vae_graph.runs.folder import archive_run
 
     settings, missing = settings_from(flags), set[str]()
-    checkpoint_dir = outputs.writable_folder("--checkpoint_dir", flags.checkpoint_dir / data_set.results_subdir)
+    checkpoint_dir = without_links(
+        outputs.writable_folder("--checkpoint_dir", flags.checkpoint_dir / data_set.results_subdir))
     figures_dir = outputs.figures_folder(flags, data_set)
 
     def draw(prefix: str) -> dict[str, bytes]:

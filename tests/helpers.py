@@ -35,6 +35,8 @@ SETTINGS = Settings(n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, num_epoch=4
 SMALL = ("--n_hidden_encoder", "16", "--n_hidden_decoder", "12", "--batch_size", "50", "--towers", "1", "--num_epoch",
          "2")
 
+NO_PROCESS = 2**22 + 1           # more processes than Linux has
+
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no equivalent")
 # The examples of a test share a folder, in which each writes its own files.
 many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import ORACLE_DIR, ROOT, write_checkpoint
+from tests.helpers import NO_PROCESS, ORACLE_DIR, ROOT, posix_only, write_checkpoint
 from vae_graph import checkpoints, evaluation, export
 
 PREFIX = str(ORACLE_DIR / "parameter20.ckpt")
@@ -158,12 +158,44 @@ def test_missing_parents_are_made_and_an_empty_folder_is_filled(tmp_path, write,
     path = tmp_path / "a" / "b" / "new"
     (tmp_path / existing).mkdir(parents=True, exist_ok=True)
     if existing == "a/b":
-        (path.parent / ".saving-1-2").touch()            # of a killed process
+        (path.parent / f".saving-{NO_PROCESS}-2.incomplete").touch()            # of a killed process
     if existing == "a/b/new" and write is export.npz:
         path.rmdir()
     write(PREFIX, path)
     assert [path.name for path in path.parent.iterdir()] == ["new"]
     assert path.is_file() if write is export.npz else len([*path.iterdir()]) >= 2
+
+
+@pytest.mark.parametrize("write", [export.saved_model, export.onnx])
+def test_a_mount_point_is_filled(tmp_path, monkeypatch, write):
+    """Such as a container's volume, which cannot be removed or renamed."""
+    def refuse(*args):
+        raise OSError(16, "Device or resource busy")
+
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == folder)
+    monkeypatch.setattr(Path, "rmdir", refuse)
+    write(PREFIX, folder)
+    monkeypatch.undo()
+    write(PREFIX, tmp_path / "new")
+    assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "new").iterdir()}
+
+
+@posix_only
+def test_a_link_to_an_empty_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    export.onnx(PREFIX, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert len([*(tmp_path / "empty").iterdir()]) == 3
+
+
+def test_every_file_of_an_export_is_fsynced(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_ino), fsync(descriptor)))
+    export.saved_model(PREFIX, tmp_path / "model")
+    assert {path.stat().st_ino for path in (tmp_path, *(tmp_path / "model").rglob("*"))} <= {*synced}
 
 
 def test_an_export_appears_whole_or_not_at_all(tmp_path, monkeypatch):

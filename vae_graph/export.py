@@ -115,19 +115,29 @@ def _import_extra(module: str, flag: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """A place for a new folder's content, which is renamed to `folder` at the end."""
-    folder = Path(os.path.abspath(folder))
+    """A place for a new folder's content, which is renamed to `folder` at the end.
+
+    A mount point, such as a container's volume, is empty and stays: the content is moved into it, graphs last.
+    """
+    folder = Path(os.path.realpath(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         found = "files in it" if folder.is_dir() else "a file"
         raise ExportError(f"{folder}: expected a new or empty folder, found {found}")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        files.remove_stale(folder.parent)
-        with files.staging_dir(folder.parent) as staging:
+        place = folder if os.path.ismount(folder) else folder.parent
+        place.mkdir(parents=True, exist_ok=True)
+        files.remove_stale(place)
+        with files.staging_dir(place) as staging:
             yield staging / "export"
-            if folder.exists():
-                folder.rmdir()           # Windows cannot rename to an existing name
-            (staging / "export").rename(folder)
+            files.sync_tree(staging / "export")
+            if place == folder:
+                for path in sorted((staging / "export").iterdir(), key=Path.is_file):
+                    path.rename(folder / path.name)
+            else:
+                if folder.exists():
+                    folder.rmdir()       # Windows cannot rename to an existing name
+                (staging / "export").rename(folder)
+            files.sync_dir(place)
     except (OSError, tf.errors.OpError) as error:
         raise ExportError(f"{folder}: expected a writable folder, found: {first_line(error)}") from None
 

@@ -1,26 +1,32 @@
 """Atomic writes and locks: a file appears complete or not at all, and one process at a time writes to a folder."""
 
 import contextlib
+import errno
+import functools
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from vae_graph.errors import UserError
+from vae_graph.errors import UserError, printable
 
-STAGING = ".saving-"     # prefix of the names of incomplete files and folders
-STAGING_NAME = re.compile(rf"{re.escape(STAGING)}(\d+-\d+|[a-z0-9_]{{8}})")        # of files and of folders
+STAGING, INCOMPLETE = ".saving-", ".incomplete"      # the names of incomplete files and folders begin and end so
+STAGING_NAME = re.compile(rf"{re.escape(STAGING)}([0-9]+)-[a-z0-9_]+{re.escape(INCOMPLETE)}")      # with a process
 LOCK_FILE = ".lock"
 SHARING_VIOLATIONS = (5, 32)      # Windows' ERROR_ACCESS_DENIED and ERROR_SHARING_VIOLATION
+# What file systems answer that have no locks, or cannot fsync folders.
+UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
 class FolderInUse(UserError):
-    """Another process writes to a folder. The message names both."""
+    """A folder cannot be locked: another process writes to it, or its lock file is unusable. The message says which."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -30,11 +36,13 @@ def write_atomic(path: Path, content: bytes) -> None:
         OSError: it cannot be written; the error has the file's name.
     """
     # Without the file's name, which may be as long as the file system allows.
-    temporary = path.with_name(f"{STAGING}{os.getpid()}-{threading.get_ident()}")
+    temporary = path.with_name(f"{STAGING}{os.getpid()}-{threading.get_ident()}{INCOMPLETE}")
     try:
-        temporary.touch()
-        with _in_use(temporary):
-            temporary.write_bytes(content)
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()               # of a killed process with this number, or a link to another file
+        with open(temporary, "xb") as file, _in_use(temporary):
+            file.write(content)
+            file.close()
             commit(temporary, path)
     except OSError as error:                 # the error of a full disk has no file name
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -67,8 +75,8 @@ def _replace(path: Path, target: Path) -> None:
 @contextlib.contextmanager
 def staging_dir(folder: Path) -> Iterator[Path]:
     """A temporary directory inside `folder`, removed at the end with what is still in it."""
-    with (tempfile.TemporaryDirectory(dir=folder, prefix=STAGING, ignore_cleanup_errors=True) as staging,
-          _in_use(staging)):
+    with (tempfile.TemporaryDirectory(INCOMPLETE, f"{STAGING}{os.getpid()}-", folder, ignore_cleanup_errors=True
+                                      ) as staging, _in_use(staging)):
         # Since Python 3.12 its name is absolute; TensorFlow cannot decode every parent's name.
         yield folder / Path(staging).name
 
@@ -79,18 +87,59 @@ def remove_stale(folder: Path) -> None:
     On Windows, which cannot open a folder to see whether it is locked, folders stay.
     """
     for path in folder.glob(f"{STAGING}*"):
-        if not STAGING_NAME.fullmatch(path.name):
+        name = STAGING_NAME.fullmatch(path.name)
+        # Its own process may have had the number of an earlier one; another's may not have locked its folder yet.
+        if not name or (int(name[1]) != os.getpid() and _is_running(int(name[1]))):
             continue
         with contextlib.suppress(OSError), _open(path) as descriptor:
             if descriptor is None or _lock(descriptor):
                 path.unlink() if descriptor is None or not path.is_dir() else shutil.rmtree(path)
 
 
+def _is_running(process: int) -> bool:
+    """Whether this machine has a process of this number."""
+    if os.name == "nt":              # where signal 0 would end it
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def sync_tree(folder: Path) -> None:
+    """Fsync a folder and everything in it."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            sync_dir(path)
+        else:
+            with open(path, "r+b") as file:
+                os.fsync(file.fileno())
+
+
 def sync_dir(folder: Path) -> None:
     """Fsync a directory, where that is possible and needed."""
     with _open(folder) as directory:
         if directory is not None:
-            os.fsync(directory)
+            try:
+                os.fsync(directory)
+            except OSError as error:
+                _require_unsupported(error)
+                _warn(f"{folder}: its file system cannot fsync folders: a power loss may cost the files written last")
+
+
+def _require_unsupported(error: OSError) -> None:
+    """Raise the error again unless it says that the file system does not have what was asked of it."""
+    if error.errno not in UNSUPPORTED:
+        raise error
+
+
+@functools.cache
+def _warn(text: str) -> None:
+    """Print a warning, once."""
+    print(printable(text), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -123,6 +172,48 @@ def _open(path: str | Path) -> Iterator[int | None]:
         os.close(descriptor)
 
 
+@dataclass(frozen=True)
+class HeldFolder:
+    """A folder that is held open: it can be told from another of its name, and be found again."""
+
+    path: Path
+    identity: tuple[int, int]
+    descriptor: int | None           # none on Windows
+
+    def is_there(self) -> bool:
+        """Whether it still has its name."""
+        try:
+            return _identity(self.path) == self.identity
+        except OSError:
+            return False
+
+    def moved_to(self) -> Path | None:
+        """Where it is now, if it is anywhere and the system says so, as Linux does."""
+        try:
+            path = Path(os.readlink(f"/proc/self/fd/{self.descriptor}"))
+            return path if _identity(path) == self.identity else None
+        except OSError:
+            return None
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[HeldFolder]:
+    """Hold a folder open."""
+    with _open(folder) as descriptor:
+        yield HeldFolder(folder, _identity(folder), descriptor)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def without_links(folder: Path) -> Path:
+    """A folder's path, without symbolic links if there are any in it: they may be changed."""
+    resolved = folder.resolve()
+    return folder if resolved == Path(os.path.abspath(folder)) else resolved
+
+
 @contextlib.contextmanager
 def lock_dir(folder: Path) -> Iterator[None]:
     """Lock an existing folder against other processes.
@@ -131,17 +222,45 @@ def lock_dir(folder: Path) -> Iterator[None]:
     whose content is for people only, the folder itself is locked where the system allows it: the file may be deleted.
 
     Raises:
-        FolderInUse: another process holds it.
+        FolderInUse: another process holds it, or the lock file is not a regular file that can be opened.
     """
-    with open(folder / LOCK_FILE, "a+", encoding="utf-8", errors="replace") as file, _open(folder) as directory:
-        if not (_lock(file.fileno()) and (directory is None or _lock_where_possible(directory))):
-            file.seek(0)
+    with _open_lock_file(folder / LOCK_FILE) as file, _open(folder) as directory:
+        try:
+            is_locked = _lock(file) and (directory is None or _lock_where_possible(directory))
+        except OSError as error:
+            _require_unsupported(error)
+            _warn(f"{folder}: its file system has no locks: make sure that no other run writes to it")
+            is_locked = True
+        if not is_locked:
+            os.lseek(file, 0, os.SEEK_SET)
+            holder = os.read(file, 100).decode(errors="replace")
             raise FolderInUse(f"{folder}: expected a folder that no other run writes to, found it locked by "
-                              f"{file.read(100) or 'another process'}; stop that run, or use another --checkpoint_dir")
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
+                              f"{holder or 'another process'}; stop that run, or use another --checkpoint_dir")
+        with contextlib.suppress(OSError):   # another user's lock file is open for reading only
+            os.truncate(file, 0)
+            os.lseek(file, 0, os.SEEK_SET)
+            os.write(file, f"process {os.getpid()}".encode())
         yield
+
+
+@contextlib.contextmanager
+def _open_lock_file(path: Path) -> Iterator[int]:
+    """The descriptor of a lock file, which is created if missing; no link is followed."""
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        try:
+            descriptor = os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
+        except PermissionError:              # another user's
+            descriptor = os.open(path, flags | os.O_RDONLY)
+    except OSError as error:
+        raise FolderInUse(f"{path}: expected a lock file of this program, found: {error.strerror}; remove it if no run "
+                          "writes to the folder, or use another --checkpoint_dir") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FolderInUse(f"{path}: expected a lock file of this program, found no regular file")
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 if sys.platform == "win32":

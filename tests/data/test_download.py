@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.helpers import files_of_at_most
+from tests.helpers import NO_PROCESS, files_of_at_most
 from vae_graph import data
 from vae_graph.data import datasets, download
 
@@ -47,7 +47,21 @@ def small_mnist(idx_folder, monkeypatch):
     return idx_folder
 
 
+@pytest.mark.parametrize(("data_dir", "name"), [("http://example.org/mnist", "--data_dir"), (None, "MNIST_DIR")])
+def test_a_url_is_no_folder(monkeypatch, data_dir, name):
+    monkeypatch.setenv("MNIST_DIR", "http://example.org/mnist")
+    with pytest.raises(data.DataError, match=f"^{name}: expected the name of a folder, found the URL http://example"):
+        data.data_folder(data_dir)
+
+
 class TestDownload:
+    def test_what_a_killed_download_left_is_removed(self, small_mnist, tmp_path):
+        staging = tmp_path / f".saving-{NO_PROCESS}-abcdefgh.incomplete"
+        staging.mkdir()
+        with mirror(small_mnist) as url:
+            data.mnist(tmp_path, mirrors=[url])
+        assert {path.name for path in tmp_path.iterdir()} == {file.name for file in data.FILES} | {"small digits"}
+
     def test_a_mirror_that_returns_html_is_skipped(self, small_mnist, tmp_path, capsys):
         portal = tmp_path / "portal"
         portal.mkdir()

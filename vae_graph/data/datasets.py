@@ -97,8 +97,12 @@ class DataSet:
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
-    """The folder of the four files: `data_dir`, else $MNIST_DIR, else `data`."""
-    return Path(data_dir or os.environ.get("MNIST_DIR") or "data")
+    """The folder of the four files: `data_dir`, else $MNIST_DIR, else `data`. Raises DataError if that is a URL."""
+    folder = data_dir or os.environ.get("MNIST_DIR") or "data"
+    if "://" in str(folder):
+        raise DataError(f"{'--data_dir' if data_dir else 'MNIST_DIR'}: expected the name of a folder, found the URL "
+                        f"{folder}")
+    return Path(folder)
 
 
 def mnist(folder: Path, mirrors: Sequence[str] = MIRRORS) -> DataSet:

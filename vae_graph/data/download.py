@@ -1,15 +1,15 @@
 """Downloads of data files: bounded in time, and validated before they get their names. Needs no TensorFlow."""
 
-import os
 import queue
 import sys
-import tempfile
 import threading
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from vae_graph import files
 
 # A failing mirror is given up within the sum of these two.
 ANSWER_TIMEOUT = 5.0         # seconds until the first byte, including name lookup and all addresses tried
@@ -54,8 +54,9 @@ def download(names: Sequence[str], folder: Path, mirrors: Sequence[str], validat
 
 
 def _download_file(url: str, path: Path, validate: Callable[[Path, str], None]) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as staging:
-        temporary = Path(staging, path.name)
+    files.remove_stale(path.parent)
+    with files.staging_dir(path.parent) as staging:
+        temporary = staging / path.name
         with open(temporary, "wb") as file:
             for chunk in _chunks(url):
                 file.write(chunk)
@@ -64,7 +65,7 @@ def _download_file(url: str, path: Path, validate: Callable[[Path, str], None]) 
                 _show_progress(f"{path.name}: {file.tell() / 1e6:.1f} MB")
         _show_progress("")
         validate(temporary, url)
-        os.replace(temporary, path)
+        files.commit(temporary, path)
 
 
 def _chunks(url: str) -> Iterator[bytes]:
