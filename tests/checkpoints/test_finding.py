@@ -50,6 +50,13 @@ def test_the_step_is_read_for_training_only(folder):
             for shapes in (checkpoints.training_shapes, checkpoints.model_shapes)] == [20, 0]
 
 
+@pytest.mark.parametrize("number", ["007", "\u0667", "7" * 5000, "-7", " 7"])
+def test_numbers_that_the_program_does_not_write(tmp_path, number):
+    for name in (f"parameter{number[:200]}.ckpt.index", f"parameter{number[:200]}.ckpt.data-00000-of-00001"):
+        (tmp_path / name).touch()
+    assert checkpoints.latest_valid(tmp_path) == (None, {})
+
+
 def test_an_empty_folder_has_none(tmp_path):
     assert checkpoints.latest_valid(tmp_path) == (None, {})
 

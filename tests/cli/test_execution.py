@@ -112,6 +112,20 @@ class TestImport:
         assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == (level or "3")
         assert logging.getLevelName(logger.level) == ("WARNING" if level else "ERROR")
 
+    @pytest.mark.parametrize(("content", "is_noted"), [
+        ("flags\t\t: fpu sse2 avx avx2\n", False), ("flags\t\t: fpu sse2 xavx\n", True),
+        ("Features : fp asimd\n", False), (None, False)])
+    def test_a_processor_without_avx_is_noted(self, monkeypatch, capsys, content, is_noted):
+        """TensorFlow's import ends the process there."""
+        def read_text(path):
+            if content is None:
+                raise FileNotFoundError
+            return content
+
+        monkeypatch.setattr(execution.Path, "read_text", read_text)
+        execution.import_tensorflow()
+        assert capsys.readouterr().err.startswith("the processor has no AVX instructions: ") == is_noted
+
     def test_ctrl_c_ends_it_without_a_traceback(self):
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 import run_mnist
 from tests.helpers import one_line_error, posix_only
 from tests.hostile.commands import arguments, every_command, first_by_default, lay_out
@@ -22,6 +24,13 @@ def test_a_name_of_any_characters(in_tmp, finished_run, without_drawing, capfd, 
     assert not {character for character in captured.out if not character.isprintable()} - {"\n"}
     assert before <= {path.name for path in (run / "other").iterdir()}
     assert figures.is_dir() == (command not in ("inspect", "evaluate"))
+
+
+@pytest.mark.parametrize("command", ["train", "figures", "walk", "compare"])
+def test_a_name_that_is_not_utf_8_is_drawn(in_tmp, finished_run, command):
+    """Matplotlib cannot draw its bytes."""
+    run = lay_out(finished_run, in_tmp / os.fsdecode(b"run\xff"))
+    assert run_mnist.main(arguments(command, run, in_tmp / "figures")) == 0
 
 
 @every_command

@@ -5,6 +5,7 @@ import json
 import run_mnist
 from tests.helpers import one_line_error
 from tests.hostile.commands import arguments, contents, every_command, first_by_default
+from vae_graph.runs import record
 
 RECORDS = {
     "no JSON": lambda content: b"\xff",
@@ -12,6 +13,7 @@ RECORDS = {
     "another type": lambda content: b"[]",
     "no settings": lambda content: json.dumps(content | {"settings": None}).encode(),
     "a step that the checkpoint has not reached": lambda content: json.dumps(content | {"first_step": 10**6}).encode(),
+    "too large": lambda content: b" " * (record.MAX_RECORD_SIZE + 1),
     "an epoch twice": lambda content: json.dumps(content | {"errors": {
         name: [column[0], column[0]] for name, column in content["errors"].items()}}).encode(),
 }

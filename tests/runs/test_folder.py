@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import SETTINGS, save_training_graph, train
+from tests.helpers import SETTINGS, posix_only, save_training_graph, train
+from vae_graph import files
 from vae_graph.checkpoints import CheckpointError, writing
-from vae_graph.runs.folder import archive_run, save_stopped
+from vae_graph.runs.folder import ARCHIVE_FILE, archive_run, finish_archiving, save_stopped
 from vae_graph.training_graph import training_graph
 
 
@@ -24,6 +25,73 @@ def test_archiving_a_run_loses_nothing(folder):
     shutil.rmtree(earlier)                                  # an unused number need not be the next one
     save_training_graph(folder, 0)
     assert archive_run(folder) == earlier
+
+
+def test_an_archive_that_is_killed_is_completed(digits, tmp_path, monkeypatch):
+    """Before each of its renames in turn; a new run begins in an empty folder."""
+    class Killed(BaseException):
+        pass
+
+    def die(path, target):
+        if target.parent.name.startswith("earlier-"):
+            count.append(path.name)
+            if len(count) == number:
+                raise Killed
+        return rename(path, target)
+
+    rename = Path.rename
+    for number in (1, 2, 3, 4):
+        count, folder = [], tmp_path / str(number)
+        train(digits, folder, num_epoch=1)
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        monkeypatch.setattr(Path, "rename", die)
+        with pytest.raises(Killed):
+            archive_run(folder)
+        monkeypatch.undo()
+        assert len([*folder.glob("earlier-1/*")]) == number - 1
+        train(digits, folder, num_epoch=2, seed=8)
+        assert {path.name: path.read_bytes() for path in (folder / "earlier-1").iterdir()} == before
+        assert not (folder / ARCHIVE_FILE).exists()
+        assert archive_run(folder).name == "earlier-2"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"folder": "..", "names": []}', "[" * 100_000,
+                                     '{"folder": "earlier-1", "names": ["../kept"]}', '{"folder": "a", "names": [1]}'])
+def test_a_list_of_moves_that_is_not_the_programs(tmp_path, content):
+    (tmp_path / "kept").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ARCHIVE_FILE).write_text(content)
+    with pytest.raises(CheckpointError, match=r"run.\.archiving: expected the files that "):
+        finish_archiving(tmp_path / "run")
+    assert {path.name for path in tmp_path.rglob("*")} == {"kept", "run", ARCHIVE_FILE}
+
+
+def test_other_peoples_files_stay(digits, tmp_path):
+    """Whose names are only similar to the program's."""
+    names = ("stopped-0000000003 (my backup)", "stopped-0000000003-notes", "stopped-1", "stopped-0000000002",
+             ".saving-password", ".saving-pictures", ".saving-1-notes", "parameter3.ckpt.data-notes",
+             "parameter3.ckpt.notes")
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kept").touch()
+    train(digits, tmp_path, num_epoch=9, checkpoint_every=1)
+    files.remove_stale(tmp_path)
+    assert {path.parent.name for path in tmp_path.glob("*/kept")} == {*names}
+
+
+def test_the_rest_of_a_removed_checkpoint_is_removed(digits, tmp_path):
+    train(digits, tmp_path, num_epoch=6, checkpoint_every=1)
+    rest, other = (tmp_path / f"parameter{epoch}.ckpt.data-00000-of-00001" for epoch in (0, 77))
+    rest.touch()
+    other.touch()
+    train(digits, tmp_path, num_epoch=7, checkpoint_every=1)
+    assert (rest.exists(), other.exists()) == (False, True)
+
+
+@posix_only
+def test_a_dangling_link_with_the_name_of_an_archive(folder):
+    (folder / "earlier-1").symlink_to("nowhere")
+    assert archive_run(folder).name == "earlier-2"
 
 
 def test_nothing_is_moved_if_what_is_written_is_not_read_back(folder, monkeypatch):

@@ -3,7 +3,9 @@
 import functools
 import json
 import os
+import shutil
 import signal
+import sys
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -14,8 +16,9 @@ from tests.helpers import SMALL, one_line_error, parse_flags, posix_only, variab
 from vae_graph import checkpoints, files
 from vae_graph.cli.execution import execute
 from vae_graph.runs import signals
-from vae_graph.runs.recorder import Diverged, Recorder
+from vae_graph.runs.recorder import Diverged, FolderReplaced, Recorder
 from vae_graph.runs.signals import Stopped
+from vae_graph.runs.streams import OutputClosed
 
 # An epoch has 11 steps: with the program's own graph in runs of 8 and 3.
 train = functools.partial(helpers.train, batch_size=20, num_epoch=2)
@@ -74,6 +77,67 @@ class TestStops:
         after = train(digits, tmp_path)
         assert (variables_as_bytes(after[0]), after[1]) == uninterrupted
         assert not prefix.parent.exists()
+
+    @posix_only
+    @pytest.mark.parametrize(("make", "stream", "number", "found"), [
+        (os.openpty, "stdout", signal.SIGHUP, None), (os.pipe, "stdout", signal.SIGINT, None),
+        (os.openpty, "stdout", None, "Input/output error"), (os.pipe, "stderr", None, "Broken pipe")])
+    def test_a_closed_output_saves_the_last_step(self, digits, tmp_path, monkeypatch, at_step, uninterrupted, make,
+                                                 stream, number, found):
+        """A terminal, or a pipe into a process that the same Ctrl-C ends: a write fails before the signal is seen."""
+        def close():
+            if number:
+                os.kill(os.getpid(), number)
+            os.close(reader)
+            print("what fails", file=getattr(sys, stream), flush=True)
+
+        at_step(14, close)
+        reader, program_end = make()
+        n_open = len(os.listdir("/dev/fd"))
+        with open(program_end, "w") as output, monkeypatch.context() as patched:
+            patched.setattr(sys, stream, output)
+            with pytest.raises(Stopped if number else OutputClosed) as stop:
+                train(digits, tmp_path)
+            output.write("no error at the end")
+        saved = tmp_path / "stopped-0000000015" / "parameter1.ckpt"
+        assert str(stop.value) == (f"stopped by {number.name}" if number else f"expected an output that stays open, "
+                                   f"found: {found}") + f"; all steps so far are saved in {saved}"
+        assert len(os.listdir("/dev/fd")) == n_open - 2
+        prefix, history = train(digits, tmp_path)
+        assert (variables_as_bytes(prefix), history) == uninterrupted
+
+    @posix_only
+    @pytest.mark.parametrize("is_replaced", [True, False])
+    @pytest.mark.parametrize("stops", [True, False])
+    def test_a_folder_that_is_moved(self, digits, tmp_path, at_step, uninterrupted, is_replaced, stops):
+        """What is saved then goes where the run began, or into no folder."""
+        def move():
+            (tmp_path / "run").rename(tmp_path / "moved")
+            if is_replaced:
+                (tmp_path / "run").mkdir()
+            if stops:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        at_step(14, move)
+        with pytest.raises(FolderReplaced) as error:
+            train(digits, tmp_path / "run")
+        if sys.platform != "linux":
+            assert str(error.value).endswith("is gone")
+            return
+        saved = tmp_path / "moved" / f"stopped-{15 if stops else 22:010}"
+        assert str(error.value) == (
+            f"{tmp_path / 'run'}: expected the folder in which this run began, found "
+            f"{'another one' if is_replaced else 'nothing of that name'}; all steps so far are saved in "
+            f"{saved / ('parameter1.ckpt' if stops else 'parameter2.ckpt')}")
+        assert not is_replaced or not [*(tmp_path / "run").iterdir()]
+        prefix, history = train(digits, tmp_path / "moved")
+        assert (variables_as_bytes(prefix), history) == uninterrupted
+
+    @posix_only
+    def test_a_folder_that_is_removed(self, digits, tmp_path, at_step):
+        at_step(14, lambda: shutil.rmtree(tmp_path / "run"))
+        with pytest.raises(FolderReplaced, match="found nothing of that name; the folder in which it began is gone"):
+            train(digits, tmp_path / "run")
 
     @posix_only
     @pytest.mark.parametrize("step", [10, 21])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from vae_graph.checkpoints.format import (
     FILE_NAME,
+    PART,
     STEP,
     Checkpoint,
     CheckpointError,
@@ -16,8 +17,7 @@ from vae_graph.checkpoints.format import (
 )
 from vae_graph.checkpoints.reading import check_finite, layer_sizes, read_variables
 
-REQUIRED_FILE = re.compile(r"parameter(\d+)\.ckpt(\.index)?")             # without it there is no checkpoint
-PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")                 # what a checkpoint's files add to its prefix
+REQUIRED_FILE = re.compile(r"parameter(0|[1-9][0-9]{0,8})\.ckpt(\.index)?")      # without it there is no checkpoint
 NUMBER = re.compile(r"\d+(?=\D*$)")          # the last one in a name: of the step, in `my_model-1000`
 STATE_FILE = "checkpoint"                    # TensorFlow's, which names the checkpoint that was written last
 STATE = re.compile(rb'^model_checkpoint_path: "((?:[^"\\]|\\.)*)"', re.MULTILINE)

@@ -7,6 +7,7 @@ wrote a single file, named as the prefix; its format is still read. No `.meta` g
 needs none, and no TensorFlow 1.x could read one of today's. None is ever loaded.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from vae_graph.errors import UserError
 
 FILE_NAME = "parameter{epoch}.ckpt"
+PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")      # what a checkpoint's files add to its prefix
 STEP = "Variable"                # the original's step counter has no name of its own
 
 
@@ -70,5 +72,5 @@ def training_shapes(sizes: LayerSizes) -> dict[str, tuple[int, ...]]:
 def files_of(prefix: str) -> list[Path]:
     """The files of a checkpoint, the index last: without it there is no checkpoint."""
     name = Path(prefix).name
-    paths = [path for path in Path(prefix).parent.iterdir() if path.name == name or path.name.startswith(f"{name}.")]
+    paths = [path for path in Path(prefix).parent.iterdir() if name in (path.name, PART.sub("", path.name))]
     return sorted(paths, key=lambda path: path.suffix == ".index")

@@ -5,16 +5,18 @@ import contextlib
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
-from typing import TextIO
 
 from vae_graph.cli.parser import Command, program_name
 from vae_graph.errors import UserError, first_line, printable
 from vae_graph.runs.signals import Stopped
+from vae_graph.runs.streams import OutputClosed, discard
 
 TENSORFLOW_ENVIRONMENT = {
     # oneDNN's matrix products are faster. TensorFlow takes them by itself only on processors with VNNI or AMX.
@@ -43,6 +45,8 @@ def execute(command: Command, flags: argparse.Namespace) -> int:
             text = command.function(flags)
         show(text)
         return 0
+    except OutputClosed as error:
+        message = f"{error}{resume_hint}"
     except UserError as error:
         message = str(error)
     except BrokenPipeError:
@@ -70,16 +74,11 @@ def show(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Print to standard error, even if its reader has gone, as in `2>&1 | head`."""
+    """Print to standard error, even if its reader has gone, as in `2>&1 | head`, or its terminal is closed."""
     try:
         print(text, file=sys.stderr, flush=True)
-    except BrokenPipeError:
+    except OSError:
         discard(sys.stderr)
-
-
-def discard(stream: TextIO) -> None:
-    """Let what is still buffered for a closed pipe, and what follows, go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def prepare_standard_streams() -> None:
@@ -100,9 +99,21 @@ def import_tensorflow() -> ModuleType:
     """Import TensorFlow with the program's settings, which are environment variables that the user may set too."""
     for variable, value in TENSORFLOW_ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
+    if not _has_avx():
+        complain("the processor has no AVX instructions: TensorFlow's own packages need them and end here without a "
+                 "word; install one that is built for this processor")
     with _quiet_import():
         import tensorflow
     return tensorflow
+
+
+def _has_avx() -> bool:
+    """Whether the processor has AVX instructions; True where that cannot be seen, or it is none of x86."""
+    try:
+        flags = re.search(r"^flags\s*:(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        return True
+    return flags is None or "avx" in flags[1].split()
 
 
 @contextlib.contextmanager

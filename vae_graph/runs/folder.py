@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,9 +13,10 @@ from vae_graph import files
 from vae_graph.checkpoints import FILE_NAME, CheckpointError, files_of, writing
 from vae_graph.errors import first_line
 from vae_graph.runs.events import EVENT_FILES
-from vae_graph.runs.record import RECORD_FILE, STOPPED_FOLDER, STOPPED_GLOB
+from vae_graph.runs.record import RECORD_FILE, STOPPED_FOLDER, read_bytes, stopped_folders
 
 MAX_TO_KEEP = 5      # checkpoints, the original's Saver's default
+ARCHIVE_FILE = ".archiving"      # lists the files of an archive while they are moved
 
 
 def prune(folder: Path, epochs: Iterable[int], step: int) -> None:
@@ -26,12 +29,16 @@ def prune(folder: Path, epochs: Iterable[int], step: int) -> None:
         OSError: a file cannot be removed, or the state file cannot be written.
     """
     _prune_stopped(folder, step)
-    names = [FILE_NAME.format(epoch=epoch) for epoch in sorted(epochs)]
-    names = [name for name in names if (folder / f"{name}.index").exists()]
+    of_run = [FILE_NAME.format(epoch=epoch) for epoch in sorted(epochs)]
+    names = [name for name in of_run if (folder / f"{name}.index").exists()]
     if not names:
         return
     for name in names[:-MAX_TO_KEEP]:
         for path in reversed(files_of(str(folder / name))):
+            path.unlink()
+    for path in folder.glob("parameter*.ckpt.data-*-of-*"):          # of a checkpoint whose removal was interrupted
+        name = path.name.partition(".data-")[0]
+        if name in of_run and path.is_file() and not (folder / f"{name}.index").exists():
             path.unlink()
     state = [f'model_checkpoint_path: "{names[-1]}"',
              *(f'all_model_checkpoint_paths: "{name}"' for name in names[-MAX_TO_KEEP:])]
@@ -40,8 +47,8 @@ def prune(folder: Path, epochs: Iterable[int], step: int) -> None:
 
 def _prune_stopped(folder: Path, step: int) -> None:
     """Remove the checkpoints of stops before `step`: the run has a later valid one."""
-    for place in folder.glob(STOPPED_GLOB):
-        if place.name < STOPPED_FOLDER.format(step=step):
+    for place in stopped_folders(folder):
+        if place.name < STOPPED_FOLDER.format(step=step) and (place / RECORD_FILE).is_file():
             with contextlib.suppress(OSError), files.staging_dir(folder) as staging:
                 place.rename(staging / place.name)      # removed at once, not file by file
 
@@ -76,6 +83,8 @@ def save_stopped(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch
 def archive_run(folder: Path, paths: Iterable[Path] | None = None) -> Path | None:
     """Move files into a new folder inside `folder`, so that they cannot conflict with a new run; nothing is deleted.
 
+    A kill leaves files in both places; `finish_archiving` moves the others too.
+
     Args:
         folder: the run's.
         paths: the files and folders to move; all of the run's by default.
@@ -86,14 +95,43 @@ def archive_run(folder: Path, paths: Iterable[Path] | None = None) -> Path | Non
     Raises:
         CheckpointError: the folder cannot be written to and read back; nothing is moved.
     """
-    patterns = ("parameter*.ckpt*", "checkpoint", RECORD_FILE, STOPPED_GLOB, EVENT_FILES)
-    moved = [path for pattern in patterns for path in folder.glob(pattern)] if paths is None else [*paths]
+    finished = finish_archiving(folder)
+    patterns = ("parameter*.ckpt*", "checkpoint", RECORD_FILE, EVENT_FILES)
+    moved = [*stopped_folders(folder), *(path for pattern in patterns for path in folder.glob(pattern))] \
+        if paths is None else [*paths]
     if not moved:
-        return None
+        return finished
     writing.check_folder(folder)
-    candidates = (folder / f"earlier-{number}" for number in itertools.count(1))
-    earlier = next(candidate for candidate in candidates if not candidate.exists())
-    earlier.mkdir()
-    for path in moved:
-        path.rename(earlier / path.name)
-    return earlier
+    names = (f"earlier-{number}" for number in itertools.count(1))
+    earlier = next(name for name in names if not os.path.lexists(folder / name))
+    archive = {"folder": earlier, "names": [path.name for path in moved]}
+    files.write_atomic(folder / ARCHIVE_FILE, json.dumps(archive).encode())
+    return finish_archiving(folder)
+
+
+def finish_archiving(folder: Path) -> Path | None:
+    """Move the files that `archive_run` has listed and not moved yet; return their new folder, None without a list.
+
+    Raises:
+        CheckpointError: the list is not one that this program wrote.
+        OSError: a file cannot be moved.
+    """
+    path = folder / ARCHIVE_FILE
+    if not os.path.lexists(path):
+        return None
+    try:
+        archive = json.loads(read_bytes(path))
+        earlier, moved = archive["folder"], archive["names"]
+        if not all(name and name == os.path.basename(name) for name in (earlier, *moved)) or ".." in (earlier, *moved):
+            raise ValueError("a name that is not of a file in the folder")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointError(f"{path}: expected the files that an interrupted --restart has to move, found: {error}; "
+                              "move them by hand and remove the file") from None
+    (folder / earlier).mkdir(exist_ok=True)
+    for name in moved:
+        if os.path.lexists(folder / name):
+            (folder / name).rename(folder / earlier / name)
+    files.sync_dir(folder / earlier)
+    path.unlink()
+    files.sync_dir(folder)
+    return folder / earlier

@@ -7,8 +7,8 @@ from pathlib import Path
 from vae_graph import checkpoints
 from vae_graph.checkpoints import Checkpoint, CheckpointError, writing
 from vae_graph.errors import printable
-from vae_graph.runs.folder import archive_run
-from vae_graph.runs.record import RECORD_FILE, STOPPED_GLOB, RunRecord, read_record, remedy
+from vae_graph.runs.folder import archive_run, finish_archiving
+from vae_graph.runs.record import RECORD_FILE, RunRecord, read_record, remedy, stopped_folders
 from vae_graph.settings import Settings, SettingsError
 
 MUTABLE_SETTINGS = {"num_epoch", "checkpoint_every"}      # may differ when a run is resumed
@@ -64,6 +64,8 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], shap
         raise SettingsError(f"--batch_size: expected at most {n_images}, the number of training images, found "
                             f"{settings.batch_size}")
     writing.check_folder(folder)
+    if earlier := finish_archiving(folder):
+        print(f"the files that an interrupted run was moving are now in {printable(earlier)}")
     n_batches = n_images // settings.batch_size
     record = RunRecord(settings, data_sha256, n_towers or default_towers)
     checkpoint, problems = _latest_to_resume(folder)
@@ -81,14 +83,15 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], shap
         # If there is no valid checkpoint, the record too would conflict with the new run's.
         invalid = {path if path.parent == folder else path.parent
                    for prefix in problems for path in checkpoints.files_of(prefix)}
-        print(f"the skipped files are now in {printable(archive_run(folder, invalid if checkpoint else None))}")
+        if earlier := archive_run(folder, invalid if checkpoint else None):
+            print(f"the skipped files are now in {printable(earlier)}")
     return Progress(folder, record, checkpoint, n_input, n_batches, checkpoint.step if checkpoint else 0)
 
 
 def _latest_to_resume(folder: Path) -> tuple[Checkpoint | None, dict[str, CheckpointError]]:
     """The valid checkpoint with the most steps, of an epoch's end or a stop, and the errors of the invalid ones."""
     found = [checkpoints.latest_valid(place, checkpoints.training_shapes)
-             for place in (folder, *folder.glob(STOPPED_GLOB))]
+             for place in (folder, *stopped_folders(folder))]
     valid = [checkpoint for checkpoint, _ in found if checkpoint]
     problems = {prefix: problem for _, some in found for prefix, problem in some.items()}
     return max(valid, key=lambda checkpoint: checkpoint.step, default=None), problems

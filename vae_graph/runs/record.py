@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,8 @@ from vae_graph.training_graph import ERROR_NAMES
 
 RECORD_FILE = "resume.json"      # beside the checkpoints
 # A checkpoint saved within an epoch has a folder of its own; the names sort by step.
-STOPPED_FOLDER, STOPPED_GLOB = "stopped-{step:010}", "stopped-*"
+STOPPED_FOLDER, STOPPED_NAME = "stopped-{step:010}", re.compile("stopped-[0-9]{10}")
+MAX_RECORD_SIZE = 10**8          # bytes: of a million epochs
 OLD_NAMES = {"unfinished": "epoch_sums", "n_unfinished": "n_epoch_steps"}    # of fields, in earlier records
 
 
@@ -64,7 +66,7 @@ def read_record(path: Path) -> RunRecord | None:
         CheckpointError: the file is not a record, or has something in it that this version does not know.
     """
     try:
-        return parse_record(_read_bytes(path))
+        return parse_record(read_bytes(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OverflowError) as error:
@@ -87,7 +89,7 @@ def parse_record(text: bytes) -> RunRecord:
 
 def remedy(path: Path) -> str:
     """What to do about an invalid record. Without a record, a checkpoint within an epoch cannot be resumed."""
-    if path.parent.match(STOPPED_GLOB):
+    if STOPPED_NAME.fullmatch(path.parent.name):
         return f"remove the folder {path.parent.name} to resume from an earlier checkpoint"
     return "remove the file to resume without the errors of earlier epochs"
 
@@ -95,15 +97,25 @@ def remedy(path: Path) -> str:
 def trained_on(prefix: str, data_sha256: dict[str, str]) -> bool | None:
     """Whether a checkpoint was trained on a data set with these digests; None if no readable record says so."""
     try:
-        return json.loads(_read_bytes(Path(prefix).parent / RECORD_FILE))["data"] == data_sha256
+        return json.loads(read_bytes(Path(prefix).parent / RECORD_FILE))["data"] == data_sha256
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
-def _read_bytes(path: Path) -> bytes:
+def stopped_folders(folder: Path) -> list[Path]:
+    """The folders of the checkpoints that a run in `folder` saved within an epoch."""
+    return [path for path in folder.glob("stopped-*") if STOPPED_NAME.fullmatch(path.name)]
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file that this program wrote. Raises ValueError if it is no regular file, or too large."""
     if path.exists() and not path.is_file():
         raise ValueError("no regular file")
-    return path.read_bytes()
+    with open(path, "rb") as file:
+        content = file.read(MAX_RECORD_SIZE + 1)
+    if len(content) > MAX_RECORD_SIZE:
+        raise ValueError(f"more than {MAX_RECORD_SIZE} bytes")
+    return content
 
 
 def _check_names(content: dict[str, Any], record_type: type, what: str) -> None:

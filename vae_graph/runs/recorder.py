@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -11,10 +12,11 @@ import tensorflow.compat.v1 as tf
 from vae_graph import files
 from vae_graph.checkpoints import writing
 from vae_graph.errors import UserError, printable
-from vae_graph.runs import events, folder, signals
+from vae_graph.runs import events, folder, signals, streams
 from vae_graph.runs.progress import Progress
 from vae_graph.runs.record import RECORD_FILE
 from vae_graph.runs.signals import Stopped
+from vae_graph.runs.streams import OutputClosed
 from vae_graph.training_graph import ERROR_NAMES
 
 # Called with a checkpoint's prefix; returns PNG files by their names, or None.
@@ -25,6 +27,10 @@ class Diverged(UserError):
     """An error became NaN or infinite. The message names the step, the error and what to change."""
 
 
+class FolderReplaced(UserError):
+    """The run's folder was moved or replaced while it trained. The message says where the run is saved."""
+
+
 class Recorder:
     """Records a run while its session is open. The methods are named for when the loop calls them.
 
@@ -33,25 +39,35 @@ class Recorder:
     """
 
     def __init__(self, progress: Progress, session: tf.Session, saver: tf.train.Saver, on_checkpoint: OnCheckpoint,
-                 histogram_op: tf.Tensor | None, pending: Sequence[signal.Signals], log: events.Log) -> None:
-        """Args: see `recording`; `pending` are the signals received, `log` is the run's event file."""
+                 histogram_op: tf.Tensor | None, pending: Sequence[signal.Signals], closed: Sequence[OSError],
+                 held: files.HeldFolder, log: events.Log) -> None:
+        """Args: see `recording`; signals and errors of the output so far, which stop the run, and its folder."""
         self._progress, self._session, self._saver = progress, session, saver
-        self._on_checkpoint, self._histogram_op, self._pending, self._log = on_checkpoint, histogram_op, pending, log
+        self._on_checkpoint, self._histogram_op = on_checkpoint, histogram_op
+        self._pending, self._closed, self._held, self._log = pending, closed, held, log
         self._bar = _progress_bar(max(0, progress.last_step - progress.step))
         self.prefix = progress.checkpoint.prefix if progress.checkpoint else ""
 
     def before_steps(self) -> None:
-        """Before each `Session.run`, where record and variables are at the same step: save and stop after a signal.
+        """Before each `Session.run`, where record and variables are at the same step: stop if there is a reason to.
 
         Raises:
             Stopped: a signal was received; the steps so far are saved.
+            OutputClosed: the output cannot be written to any more; the steps so far are saved.
+            FolderReplaced: the run's folder was moved; the steps so far are saved there.
             CheckpointError: they cannot be saved.
         """
+        if self._pending or self._closed:
+            self._check_folder()
+            self._save_steps(self._progress.folder)
+            self._stop()
+
+    def _stop(self) -> None:
+        """Raise the reason to stop, if there is one. A terminal that closes gives two."""
         if self._pending:
-            progress = self._progress
-            self.prefix = folder.save_stopped(self._session, self._saver, progress.folder, progress.epoch,
-                                              progress.step, progress.record.as_json())
             raise Stopped(self._pending[0], self.prefix)
+        if self._closed:
+            raise OutputClosed(self._closed[0], self.prefix)
 
     def after_steps(self, errors: Sequence[Sequence[float]]) -> None:
         """After each `Session.run`, before the loop counts its steps: record the three errors of each.
@@ -67,6 +83,7 @@ class Recorder:
         """After an epoch: print and log its mean errors; write a checkpoint if one is due.
 
         Raises:
+            FolderReplaced: the run's folder was moved; the steps so far are saved there.
             CheckpointError: it cannot be written, or has NaN or infinity in it.
             OSError: the record cannot be written.
         """
@@ -78,7 +95,24 @@ class Recorder:
             self._save(epoch)
         self._log.reset_timer(step)
 
+    def _save_steps(self, place: Path) -> None:
+        progress = self._progress
+        self.prefix = folder.save_stopped(self._session, self._saver, place, progress.epoch, progress.step,
+                                          progress.record.as_json())
+
+    def _check_folder(self) -> None:
+        """Before each save: if the run's folder has been replaced, save where it is now, and end the run."""
+        if self._held.is_there():
+            return
+        saved = "the folder in which it began is gone"
+        if place := self._held.moved_to():
+            self._save_steps(place)
+            saved = f"all steps so far are saved in {self.prefix}"
+        raise FolderReplaced(f"{self._held.path}: expected the folder in which this run began, found "
+                             f"{'another one' if self._held.path.exists() else 'nothing of that name'}; {saved}")
+
     def _save(self, epoch: int) -> None:
+        self._check_folder()
         progress = self._progress
         # The record first: resuming drops the epochs of a record that have no checkpoint.
         files.write_atomic(progress.folder / RECORD_FILE, progress.record.as_json())
@@ -97,7 +131,7 @@ class Recorder:
         raise Diverged(
             f"step {self._progress.step + number} in epoch {self._progress.epoch}: expected finite errors, found "
             f"{ERROR_NAMES[term]} {errors[number][term]}; {latest}; restart with --restart and a smaller "
-            "--learning_rate, a larger --batch_size or another --seed")
+            "--learning_rate, a larger --batch_size or --keep_prob, or another --seed")
 
 
 @contextlib.contextmanager
@@ -112,11 +146,12 @@ def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on
         histogram_op: run at each checkpoint, see `events.histograms`.
 
     Raises:
-        Stopped: a signal was received after the last step.
+        Stopped, OutputClosed: as for `Recorder.before_steps`, after the last step.
     """
     settings = progress.record.settings
-    with signals.deferred() as pending, events.open_log(progress.folder, settings) as log:
-        recorder = Recorder(progress, session, saver, on_checkpoint, histogram_op, pending, log)
+    with (signals.deferred() as pending, streams.deferred() as closed, files.hold(progress.folder) as held,
+          events.open_log(progress.folder, settings) as log):
+        recorder = Recorder(progress, session, saver, on_checkpoint, histogram_op, pending, closed, held, log)
         if progress.checkpoint:
             print(printable(_resume_message(recorder.prefix, progress.epoch, settings.num_epoch)))
             # A run may have been killed after saving the checkpoint and before the end of this.
@@ -125,8 +160,7 @@ def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on
         if progress.step < progress.last_step:
             log.start(progress.n_input, progress.step)
         yield recorder
-        if pending:
-            raise Stopped(pending[0], recorder.prefix)
+        recorder._stop()
 
 
 def _resume_message(prefix: str, epoch: int, num_epoch: int) -> str:
