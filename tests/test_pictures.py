@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.helpers import write_network
+import run_mnist
+from tests.helpers import SMALL, write_idx, write_network
 from tests.numpy_network import PREFIX, decode, encode, weights_of
 from vae_graph import checkpoints, evaluation, pictures
+from vae_graph.data import datasets, rendered
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,21 @@ def test_noisy_inputs_and_their_reconstructions(digits, weights):
 def test_images_of_another_size_are_refused(function):
     with pytest.raises(checkpoints.CheckpointError, match="the data's 100 pixels per image, found one for 784"):
         function(np.zeros((3, 100), np.float32))
+
+
+@pytest.mark.parametrize("n_images", [1, 2, 11])
+def test_few_test_images(in_tmp, idx_folder, n_images):
+    """Every picture of every command that draws them."""
+    images, labels = rendered.draw_digits(n_images, seed=1)
+    write_idx(idx_folder / datasets.TEST_IMAGES.name, images.reshape(-1, 28, 28))
+    write_idx(idx_folder / datasets.TEST_LABELS.name, labels)
+    other = ["--dataset", "other"]
+    assert run_mnist.main([*other, *SMALL, "--add_noise", "--manifold_grid", "gaussian"]) == 0
+    checkpoint = "checkpoints/other"
+    for flags in (["figures", checkpoint, "--add_noise"], ["explore", checkpoint], ["trace", checkpoint],
+                  ["compare", checkpoint, checkpoint], ["evaluate", checkpoint, "--iwae_samples", "2"],
+                  *([["walk", checkpoint, "--images", "0", "1"]] if n_images > 1 else [])):
+        assert run_mnist.main([*flags, *other]) == 0, flags
 
 
 @pytest.fixture

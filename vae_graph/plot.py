@@ -47,7 +47,7 @@ def reconstruction(images: np.ndarray, reconstructions: np.ndarray, title: str =
         title: above the picture; names the data set if it is not MNIST.
     """
     figure = _figure(8, 12, title)
-    axes = figure.subplots(len(images), 2)
+    axes = figure.subplots(len(images), 2, squeeze=False)
     for row, pair in zip(axes, zip(images, reconstructions, strict=True), strict=True):
         for ax, image, name in zip(row, pair, ("True_number", "Reconstruction_number"), strict=True):
             shown = ax.imshow(image.reshape(28, 28), cmap="gray", vmin=0, vmax=1)
@@ -94,7 +94,7 @@ def comparison(panels: Sequence[ModelPanel], images: np.ndarray, digits: np.ndar
         shown = np.stack([images[:len(panel.reconstructions)], panel.reconstructions])
         strip.imshow(_tiles(shown), cmap="gray", vmin=0, vmax=1)
         strip.set_axis_off()
-        strip.set_title(textwrap.fill(panel.name, 60), parse_math=False)
+        strip.set_title(textwrap.fill(_drawable(panel.name), 60), parse_math=False)
         _latent(figure, scatter, panel.codes, digits, panel.axis_names, palette)
         _manifold(canvas, panel.manifold, limits, panel.axis_names)
     every = np.concatenate([panel.codes for panel in panels])
@@ -195,8 +195,8 @@ def schematic(n_input: int, n_hidden_encoder: int, n_z: int, n_hidden_decoder: i
 def png(figure: Figure, note: str = "") -> bytes:
     """The figure as a PNG file, 100 pixels per inch, with a note in small type below; deterministic."""
     if note:
-        figure.text(0.995, 2 / (100 * figure.get_figheight()), note, ha="right", va="bottom", fontsize=6, color="gray",
-                    parse_math=False)
+        figure.text(0.995, 2 / (100 * figure.get_figheight()), _drawable(note), ha="right", va="bottom", fontsize=6,
+                    color="gray", parse_math=False)
     content = io.BytesIO()
     with warnings.catch_warnings():
         # A data set's name may have letters that the font lacks; they are drawn as boxes.
@@ -255,9 +255,14 @@ def _tiles(images: np.ndarray) -> np.ndarray:
     return images.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28)
 
 
+def _drawable(text: str) -> str:
+    """A text without the bytes of a file's name that are not UTF-8, for which no font has a glyph: they are escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _figure(width: float, height: float, title: str, layout: Literal["tight"] | None = "tight") -> Figure:
     """An empty figure, sizes in inches."""
     figure = Figure(figsize=(width, height), dpi=100, layout=layout)
     if title:
-        figure.suptitle(title, parse_math=False)
+        figure.suptitle(_drawable(title), parse_math=False)
     return figure
