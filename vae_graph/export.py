@@ -120,6 +120,8 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     A mount point, such as a container's volume, is empty and stays: the content is moved into it, graphs last.
     """
     folder = Path(os.path.realpath(folder))
+    if folder.is_dir():
+        files.remove_stale(folder)               # of a killed export into a mount point
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         found = "files in it" if folder.is_dir() else "a file"
         raise ExportError(f"{folder}: expected a new or empty folder, found {found}")

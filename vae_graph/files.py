@@ -2,14 +2,13 @@
 
 import contextlib
 import errno
-import functools
 import os
 import re
+import secrets
 import shutil
 import stat
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +24,10 @@ SHARING_VIOLATIONS = (5, 32)      # Windows' ERROR_ACCESS_DENIED and ERROR_SHARI
 UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
+REMEDY = "if it is there and no run writes to the folder, remove it, or use another --checkpoint_dir"
+_warned: set[str] = set()
+
+
 class FolderInUse(UserError):
     """A folder cannot be locked: another process writes to it, or its lock file is unusable. The message says which."""
 
@@ -36,10 +39,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         OSError: it cannot be written; the error has the file's name.
     """
     # Without the file's name, which may be as long as the file system allows.
-    temporary = path.with_name(f"{STAGING}{os.getpid()}-{threading.get_ident()}{INCOMPLETE}")
+    temporary = path.with_name(f"{STAGING}{os.getpid()}-{secrets.token_hex(8)}{INCOMPLETE}")
     try:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()               # of a killed process with this number, or a link to another file
         with open(temporary, "xb") as file, _in_use(temporary):
             file.write(content)
             file.close()
@@ -92,8 +93,12 @@ def remove_stale(folder: Path) -> None:
         if not name or (int(name[1]) != os.getpid() and _is_running(int(name[1]))):
             continue
         with contextlib.suppress(OSError), _open(path) as descriptor:
-            if descriptor is None or _lock(descriptor):
-                path.unlink() if descriptor is None or not path.is_dir() else shutil.rmtree(path)
+            if descriptor is not None and not _lock(descriptor):
+                continue
+            if descriptor is not None and path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _is_running(process: int) -> bool:
@@ -126,20 +131,16 @@ def sync_dir(folder: Path) -> None:
             try:
                 os.fsync(directory)
             except OSError as error:
-                _require_unsupported(error)
-                _warn(f"{folder}: its file system cannot fsync folders: a power loss may cost the files written last")
+                if error.errno not in UNSUPPORTED:
+                    raise
+                _warn(folder, "its file system cannot fsync folders: a power loss may cost the files written last")
 
 
-def _require_unsupported(error: OSError) -> None:
-    """Raise the error again unless it says that the file system does not have what was asked of it."""
-    if error.errno not in UNSUPPORTED:
-        raise error
-
-
-@functools.cache
-def _warn(text: str) -> None:
-    """Print a warning, once."""
-    print(printable(text), file=sys.stderr)
+def _warn(folder: Path, text: str) -> None:
+    """Print a warning, the first time that it applies to any folder."""
+    if text not in _warned:
+        _warned.add(text)
+        print(printable(f"{folder}: {text}"), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -181,14 +182,18 @@ class HeldFolder:
     descriptor: int | None           # none on Windows
 
     def is_there(self) -> bool:
-        """Whether it still has its name."""
+        """Whether it still has its name. True if that cannot be seen: a save will show whether it can be written."""
         try:
             return _identity(self.path) == self.identity
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError:
+            return True
 
     def moved_to(self) -> Path | None:
-        """Where it is now, if it is anywhere and the system says so, as Linux does."""
+        """Where it is now; None if it is nowhere, or the system does not say it, as Linux does."""
+        if self.descriptor is None:
+            return None
         try:
             path = Path(os.readlink(f"/proc/self/fd/{self.descriptor}"))
             return path if _identity(path) == self.identity else None
@@ -228,8 +233,12 @@ def lock_dir(folder: Path) -> Iterator[None]:
         try:
             is_locked = _lock(file) and (directory is None or _lock_where_possible(directory))
         except OSError as error:
-            _require_unsupported(error)
-            _warn(f"{folder}: its file system has no locks: make sure that no other run writes to it")
+            if error.errno == errno.EBADF:           # NFS locks no file that is open for reading only
+                raise FolderInUse(f"{folder / LOCK_FILE}: expected a lock file that can be written to, found one that "
+                                  f"cannot; {REMEDY}") from None
+            if error.errno not in UNSUPPORTED:
+                raise
+            _warn(folder, "its file system has no locks: make sure that no other run writes to it")
             is_locked = True
         if not is_locked:
             os.lseek(file, 0, os.SEEK_SET)
@@ -253,11 +262,11 @@ def _open_lock_file(path: Path) -> Iterator[int]:
         except PermissionError:              # another user's
             descriptor = os.open(path, flags | os.O_RDONLY)
     except OSError as error:
-        raise FolderInUse(f"{path}: expected a lock file of this program, found: {error.strerror}; remove it if no run "
-                          "writes to the folder, or use another --checkpoint_dir") from None
+        found = "a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise FolderInUse(f"{path}: expected a lock file of this program, found: {found}; {REMEDY}") from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FolderInUse(f"{path}: expected a lock file of this program, found no regular file")
+            raise FolderInUse(f"{path}: expected a lock file of this program, found no regular file; {REMEDY}")
         yield descriptor
     finally:
         os.close(descriptor)

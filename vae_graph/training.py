@@ -45,7 +45,8 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         CheckpointError: a checkpoint cannot be written, or the record beside one is invalid.
         OSError: the record cannot be written.
         Diverged: an error became NaN or infinite.
-        Stopped: SIGINT, SIGTERM or SIGHUP was received.
+        Stopped, OutputClosed: SIGINT, SIGTERM or SIGHUP was received; the output is closed. The steps are saved.
+        FolderReplaced: `folder` was moved or replaced. The steps are saved in it, or beside it.
     """
     run = load_run(folder, settings, data_sha256, pixels.shape, n_towers, default_towers(settings.batch_size))
     n_towers = run.record.n_towers

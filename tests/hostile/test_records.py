@@ -13,7 +13,7 @@ RECORDS = {
     "another type": lambda content: b"[]",
     "no settings": lambda content: json.dumps(content | {"settings": None}).encode(),
     "a step that the checkpoint has not reached": lambda content: json.dumps(content | {"first_step": 10**6}).encode(),
-    "too large": lambda content: b" " * (record.MAX_RECORD_SIZE + 1),
+    "too large": lambda content: json.dumps(content).encode() + b" " * record.MAX_RECORD_SIZE,
     "an epoch twice": lambda content: json.dumps(content | {"errors": {
         name: [column[0], column[0]] for name, column in content["errors"].items()}}).encode(),
 }

@@ -60,6 +60,16 @@ def test_a_closed_pipe(run, capsys, command):
         assert (status, capsys.readouterr().err) == (0, "")
 
 
+def test_a_full_output(run):
+    """One line, although the interpreter flushes the stream once more at its end."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, ROOT / "run_mnist.py", "inspect", "run/other"], env=environment,
+                              stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "No space left on device" in done.stderr
+
+
 @every_command
 def test_a_closed_error_stream(run, monkeypatch, command):
     """As in `COMMAND 2>&1 | head`: the status is still that of the error."""

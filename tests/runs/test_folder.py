@@ -1,5 +1,6 @@
 """The files in a run's folder: what is kept, removed and archived."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def test_an_archive_that_is_killed_is_completed(digits, tmp_path, monkeypatch):
         assert archive_run(folder).name == "earlier-2"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"folder": "..", "names": []}', "[" * 100_000,
-                                     '{"folder": "earlier-1", "names": ["../kept"]}', '{"folder": "a", "names": [1]}'])
+@pytest.mark.parametrize("content", [
+    "", "[]", "{}", '{"folder": "..", "names": []}', "[" * 100_000, '{"folder": "earlier-1", "names": ["../kept"]}',
+    '{"folder": "earlier-1", "names": [1]}', '{"folder": "earlier-1\\u0000", "names": []}'])
 def test_a_list_of_moves_that_is_not_the_programs(tmp_path, content):
     (tmp_path / "kept").touch()
     (tmp_path / "run").mkdir()
@@ -86,6 +88,17 @@ def test_the_rest_of_a_removed_checkpoint_is_removed(digits, tmp_path):
     other.touch()
     train(digits, tmp_path, num_epoch=7, checkpoint_every=1)
     assert (rest.exists(), other.exists()) == (False, True)
+
+
+def test_an_archive_replaces_nothing(digits, tmp_path):
+    """A file that is already in the archive stays; what is still to be moved goes into another one."""
+    train(digits, tmp_path, num_epoch=1)
+    (tmp_path / "earlier-1").mkdir()
+    (tmp_path / "earlier-1" / "resume.json").write_text("kept")
+    (tmp_path / ARCHIVE_FILE).write_text(json.dumps({"folder": "earlier-1", "names": ["resume.json", "gone"]}))
+    assert finish_archiving(tmp_path) == tmp_path / "earlier-2"
+    assert (tmp_path / "earlier-1" / "resume.json").read_text() == "kept"
+    assert [path.name for path in (tmp_path / "earlier-2").iterdir()] == ["resume.json"]
 
 
 @posix_only

@@ -1,10 +1,11 @@
 """Let every file operation of a run and of the commands fail, be cut short or kill the process, one at a time.
 
-    python -m tests.stress.faults [--every N]
+    python -m tests.stress.faults [--every N] [COMMAND ...]
 
 `faults.c`, compiled with `cc` and loaded before the C library, counts the operations that change files and injects the
-fault into the Nth. After each fault, a run or command must have ended with status 0, 2 or by the kill, and without a
-traceback; run again without a fault, it must end with the bytes of an undisturbed one and leave nothing incomplete.
+fault into the Nth. After each fault, a run or command must have ended with status 0, 2 or by the kill, without a
+traceback, and with the checkpoint that was there or a later one; run again without a fault, it must end with the bytes
+of an undisturbed one and leave nothing incomplete.
 Pictures are not drawn. Linux only; exit status 1 if anything differs.
 """
 
@@ -78,13 +79,21 @@ def run(folder: Path, flags: tuple[str, ...], data: Path, kind: int = 0, number:
 
 
 def results(folder: Path) -> dict[str, object]:
-    """The files of a folder, except locks and TensorBoard's events; of run.json, the training."""
+    """The files and folders in a folder, except locks and TensorBoard's events; of run.json, the training."""
     found: dict[str, object] = {
-        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock" and not path.name.startswith("events.")}
+        str(path.relative_to(folder)): path.is_file() and path.read_bytes() for path in sorted(folder.rglob("*"))
+        if path.name != ".lock" and not path.name.startswith("events.")}
     for name in found.keys() & {"figures/other/run.json"}:
         found[name] = json.loads((folder / name).read_text())["training"]
     return found
+
+
+def n_steps(folder: Path) -> int:
+    """The steps of the latest valid checkpoint of a run; 0 without one."""
+    from vae_graph import checkpoints
+
+    latest, _ = checkpoints.latest_valid(folder / "checkpoints" / "other", checkpoints.training_shapes)
+    return latest.step if latest else 0
 
 
 def run_again(folder: Path, flags: tuple[str, ...], data: Path) -> int:
@@ -116,6 +125,8 @@ def sweep(name: str, place: Path, data: Path, every: int) -> tuple[Counter[str],
             what = f"{name}, operation {number} of {n_operations} {kind}"
             if status not in (0, 2, -signal.SIGKILL) or "Traceback" in log:
                 bad.append(f"{what}: status {status}: {log[-300:]}")
+            if (n_before := n_steps(prepared)) > n_steps(folder) and "--restart" not in flags:
+                bad.append(f"{what}: expected {n_before} steps or more in a checkpoint, found {n_steps(folder)}")
             if run_again(folder, flags, data) != 0:
                 bad.append(f"{what}: run again: {(place / LOG).read_text()[-300:]}")
             found = results(folder)
@@ -128,7 +139,7 @@ def sweep(name: str, place: Path, data: Path, every: int) -> tuple[Counter[str],
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth operation; default: 1")
-    parser.add_argument("commands", nargs="*", default=[*COMMANDS], metavar="COMMAND", help="default: all")
+    parser.add_argument("commands", nargs="*", metavar="COMMAND", help=f"default: all, {', '.join(COMMANDS)}")
     flags = parser.parse_args()
     failed = False
     with tempfile.TemporaryDirectory() as directory:
@@ -140,7 +151,7 @@ def main() -> None:
         from tests.helpers import write_small_idx
 
         data = write_small_idx(place / "small digits")
-        for name in flags.commands:
+        for name in flags.commands or COMMANDS:
             report, bad = sweep(name, place / name, data, flags.every)
             print(f"{name}: {dict(report)}: {len(bad)} bad", *bad, sep="\n", flush=True)
             failed |= bool(bad)

@@ -16,6 +16,7 @@ from vae_graph.checkpoints.format import (
     LayerSizes,
     ShapesOf,
     model_shapes,
+    training_shapes,
 )
 from vae_graph.checkpoints.variables import read_v1, read_v2
 from vae_graph.errors import first_line
@@ -79,11 +80,15 @@ def layer_sizes(prefix: str, variables: dict[str, np.ndarray], expected_shapes: 
 
 
 def restore(session: tf.Session, prefix: str) -> None:
-    """Restore all variables of a session's graph from a checkpoint, as `Saver.restore` does.
+    """Restore all variables of a training's session from a checkpoint, as `Saver.restore` does.
 
-    Raises: see `read_variables`.
+    Raises:
+        CheckpointError: the checkpoint is invalid, not of a training, or has NaN or infinity in it.
+        OSError: it cannot be read.
     """
-    assign(session, read_variables(prefix))
+    values = read_variables(prefix)
+    check_finite(prefix, values, training_shapes(layer_sizes(prefix, values, training_shapes)))
+    assign(session, values)
 
 
 def assign(session: tf.Session, values: Mapping[str, np.ndarray]) -> None:

@@ -32,6 +32,16 @@ TENSORFLOW_ENVIRONMENT = {
 
 def execute(command: Command, flags: argparse.Namespace) -> int:
     """Run a command and return the exit status: 0; 2 after an error; 128 + its number after a signal."""
+    status = _execute(command, flags)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            discard(stream)              # else the interpreter's own flush at its end would change the status
+    return status
+
+
+def _execute(command: Command, flags: argparse.Namespace) -> int:
     resume_hint = ("; rerun the same command, without --restart, to resume from the latest checkpoint"
                    if command.is_training else "")
     try:

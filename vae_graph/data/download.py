@@ -1,5 +1,6 @@
 """Downloads of data files: bounded in time, and validated before they get their names. Needs no TensorFlow."""
 
+import contextlib
 import queue
 import sys
 import threading
@@ -114,4 +115,5 @@ def _chunks(url: str) -> Iterator[bytes]:
 def _show_progress(text: str) -> None:
     """Replace the terminal's current line; print nothing to a log file."""
     if sys.stdout.isatty():
-        print(f"\r\x1b[K{text}", end="", flush=True)
+        with contextlib.suppress(OSError):       # a closed terminal is no reason to end a download
+            print(f"\r\x1b[K{text}", end="", flush=True)

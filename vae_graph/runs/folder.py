@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def save_stopped(session: tf.Session, saver: tf.train.Saver, folder: Path, epoch
             files.write_atomic(inner / RECORD_FILE, record)
             # Else the run was stopped at this very step before.
             if not Path(f"{prefix}.index").exists():
-                archive_run(folder, [place] if place.exists() else [])
+                if place.exists():
+                    archive_run(folder, [place])
                 inner.rename(place)
                 files.sync_dir(folder)
     except OSError as error:
@@ -94,6 +96,7 @@ def archive_run(folder: Path, paths: Iterable[Path] | None = None) -> Path | Non
 
     Raises:
         CheckpointError: the folder cannot be written to and read back; nothing is moved.
+        OSError: a file cannot be moved; the next start tries again.
     """
     finished = finish_archiving(folder)
     patterns = ("parameter*.ckpt*", "checkpoint", RECORD_FILE, EVENT_FILES)
@@ -102,9 +105,7 @@ def archive_run(folder: Path, paths: Iterable[Path] | None = None) -> Path | Non
     if not moved:
         return finished
     writing.check_folder(folder)
-    names = (f"earlier-{number}" for number in itertools.count(1))
-    earlier = next(name for name in names if not os.path.lexists(folder / name))
-    archive = {"folder": earlier, "names": [path.name for path in moved]}
+    archive = {"folder": _unused(folder, "earlier"), "names": [path.name for path in moved]}
     files.write_atomic(folder / ARCHIVE_FILE, json.dumps(archive).encode())
     return finish_archiving(folder)
 
@@ -121,17 +122,33 @@ def finish_archiving(folder: Path) -> Path | None:
         return None
     try:
         archive = json.loads(read_bytes(path))
-        earlier, moved = archive["folder"], archive["names"]
-        if not all(name and name == os.path.basename(name) for name in (earlier, *moved)) or ".." in (earlier, *moved):
+        moved = [name for name in archive["names"] if os.path.lexists(folder / name)]
+        if not re.fullmatch("earlier-[0-9]+", archive["folder"]) or not all(
+                name == os.path.basename(name) and name not in ("", ".", "..") for name in archive["names"]):
             raise ValueError("a name that is not of a file in the folder")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{path}: expected the files that an interrupted --restart has to move, found: {error}; "
                               "move them by hand and remove the file") from None
-    (folder / earlier).mkdir(exist_ok=True)
+    earlier = folder / archive["folder"]
+    if earlier.is_symlink() or any(os.path.lexists(earlier / name) for name in moved):
+        earlier = folder / _unused(folder, "earlier")        # nothing is replaced
+    earlier.mkdir(exist_ok=True)
     for name in moved:
-        if os.path.lexists(folder / name):
-            (folder / name).rename(folder / earlier / name)
-    files.sync_dir(folder / earlier)
+        (folder / name).rename(earlier / name)
+    files.sync_dir(earlier)
     path.unlink()
     files.sync_dir(folder)
-    return folder / earlier
+    return earlier
+
+
+def folder_beside(folder: Path) -> Path:
+    """Make a folder beside a run's, for what cannot be saved in it."""
+    place = folder.parent / _unused(folder.parent, f"{folder.name}-saved")
+    place.mkdir(parents=True)
+    return place
+
+
+def _unused(folder: Path, name: str) -> str:
+    """A name with the first number that no file in a folder has."""
+    names = (f"{name}-{number}" for number in itertools.count(1))
+    return next(numbered for numbered in names if not os.path.lexists(folder / numbered))

@@ -54,7 +54,7 @@ class Recorder:
         Raises:
             Stopped: a signal was received; the steps so far are saved.
             OutputClosed: the output cannot be written to any more; the steps so far are saved.
-            FolderReplaced: the run's folder was moved; the steps so far are saved there.
+            FolderReplaced: the run's folder was moved or replaced; the steps so far are saved.
             CheckpointError: they cannot be saved.
         """
         if self._pending or self._closed:
@@ -83,7 +83,7 @@ class Recorder:
         """After an epoch: print and log its mean errors; write a checkpoint if one is due.
 
         Raises:
-            FolderReplaced: the run's folder was moved; the steps so far are saved there.
+            FolderReplaced: the run's folder was moved or replaced; the steps so far are saved.
             CheckpointError: it cannot be written, or has NaN or infinity in it.
             OSError: the record cannot be written.
         """
@@ -101,15 +101,13 @@ class Recorder:
                                           progress.record.as_json())
 
     def _check_folder(self) -> None:
-        """Before each save: if the run's folder has been replaced, save where it is now, and end the run."""
+        """Before each save: if the run's folder is gone or another one, save where it is, or beside it, and end."""
         if self._held.is_there():
             return
-        saved = "the folder in which it began is gone"
-        if place := self._held.moved_to():
-            self._save_steps(place)
-            saved = f"all steps so far are saved in {self.prefix}"
-        raise FolderReplaced(f"{self._held.path}: expected the folder in which this run began, found "
-                             f"{'another one' if self._held.path.exists() else 'nothing of that name'}; {saved}")
+        found = "another one" if self._held.path.exists() else "nothing of that name"
+        self._save_steps(self._held.moved_to() or folder.folder_beside(self._held.path))
+        raise FolderReplaced(f"{self._held.path}: expected the folder in which this run began, found {found}; all "
+                             f"steps so far are saved in {self.prefix}")
 
     def _save(self, epoch: int) -> None:
         self._check_folder()

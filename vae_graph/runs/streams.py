@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -39,16 +40,22 @@ class _Deferring:
     def _deferring(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            self._errors.append(error)
-            with contextlib.suppress(OSError):       # a stream that a caller has set may have no descriptor
+        except (OSError, ValueError) as error:       # the second of a stream that is closed
+            self._errors.append(error if isinstance(error, OSError) else OSError(0, str(error)))
+            with contextlib.suppress(OSError, ValueError):       # a stream that a caller has set has no descriptor
                 discard(self._stream)
 
 
 @contextlib.contextmanager
 def deferred() -> Iterator[list[OSError]]:
-    """Append the errors of standard output and standard error to the list that this yields, instead of raising them."""
+    """Append the errors of standard output and standard error to the list that this yields, instead of raising them.
+
+    In the main thread only, as signals: the streams belong to the whole process.
+    """
     errors: list[OSError] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield errors
+        return
     with (contextlib.redirect_stdout(_Deferring(sys.stdout, errors)),
           contextlib.redirect_stderr(_Deferring(sys.stderr, errors))):
         yield errors
@@ -56,6 +63,6 @@ def deferred() -> Iterator[list[OSError]]:
 
 def discard(stream: TextIO) -> None:
     """Let what is still buffered for a closed stream, and what follows, go nowhere."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, stream.fileno())
+    descriptor, null = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
     os.close(null)
