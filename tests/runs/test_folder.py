@@ -40,11 +40,12 @@ def test_an_archive_that_is_killed_is_completed(digits, tmp_path, monkeypatch):
                 raise Killed
         return rename(path, target)
 
-    rename = Path.rename
-    for number in (1, 2, 3, 4):
+    rename, n_files = Path.rename, 5             # record, state file, index, data and events
+    for number in range(1, n_files + 1):
         count, folder = [], tmp_path / str(number)
         train(digits, folder, num_epoch=1)
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        assert len(before) == n_files
         monkeypatch.setattr(Path, "rename", die)
         with pytest.raises(Killed):
             archive_run(folder)

@@ -14,8 +14,9 @@ import run_mnist
 from tests import helpers
 from tests.helpers import SMALL, one_line_error, parse_flags, posix_only, variables_as_bytes
 from vae_graph import checkpoints, files
+from vae_graph.checkpoints import writing
 from vae_graph.cli.execution import execute
-from vae_graph.runs import signals
+from vae_graph.runs import events, signals
 from vae_graph.runs.recorder import Diverged, FolderReplaced, Recorder
 from vae_graph.runs.signals import Stopped
 from vae_graph.runs.streams import OutputClosed
@@ -130,6 +131,32 @@ class TestStops:
         assert not is_replaced or not [*(tmp_path / "run").iterdir()]
         prefix, history = train(digits, place)
         assert (variables_as_bytes(prefix), history) == uninterrupted
+
+    @posix_only
+    def test_a_folder_that_is_moved_during_a_save(self, digits, tmp_path, monkeypatch, uninterrupted):
+        def move_and_save(session, saver, folder, epoch, **kwargs):
+            if epoch == 1 and (tmp_path / "run").exists():
+                (tmp_path / "run").rename(tmp_path / "moved")
+            return save(session, saver, folder, epoch, **kwargs)
+
+        save = writing.save
+        monkeypatch.setattr(writing, "save", move_and_save)
+        with pytest.raises(FolderReplaced, match="stopped-0000000022"):
+            train(digits, tmp_path / "run")
+        monkeypatch.undo()
+        place = tmp_path / ("moved" if sys.platform == "linux" else "run-saved-1")
+        prefix, history = train(digits, place)
+        assert (variables_as_bytes(prefix), history) == uninterrupted
+
+    @posix_only
+    def test_a_signal_as_the_log_is_closed(self, digits, tmp_path, monkeypatch):
+        def signal_and_close(log, close=events.Log.close):
+            os.kill(os.getpid(), signal.SIGTERM)
+            close(log)
+
+        monkeypatch.setattr(events.Log, "close", signal_and_close)
+        with pytest.raises(Stopped):
+            train(digits, tmp_path)
 
     @posix_only
     def test_a_folder_that_is_removed(self, digits, tmp_path, at_step, uninterrupted):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import files
-from vae_graph.checkpoints import writing
+from vae_graph.checkpoints import CheckpointError, writing
 from vae_graph.errors import UserError, printable
 from vae_graph.runs import events, folder, signals, streams
 from vae_graph.runs.progress import Progress
@@ -58,8 +58,8 @@ class Recorder:
             CheckpointError: they cannot be saved.
         """
         if self._pending or self._closed:
-            self._check_folder()
-            self._save_steps(self._progress.folder)
+            with self._in_its_folder():
+                self._save_steps(self._progress.folder)
             self._stop()
 
     def _stop(self) -> None:
@@ -92,7 +92,8 @@ class Recorder:
         _print_epoch(epoch, means)
         self._log.add_epoch(step, means)
         if epoch % settings.checkpoint_every == 0 or epoch + 1 == settings.num_epoch:
-            self._save(epoch)
+            with self._in_its_folder():
+                self._save(epoch)
         self._log.reset_timer(step)
 
     def _save_steps(self, place: Path) -> None:
@@ -100,8 +101,18 @@ class Recorder:
         self.prefix = folder.save_stopped(self._session, self._saver, place, progress.epoch, progress.step,
                                           progress.record.as_json())
 
+    @contextlib.contextmanager
+    def _in_its_folder(self) -> Iterator[None]:
+        """Around each save: check the run's folder before it, and if it fails."""
+        self._check_folder()
+        try:
+            yield
+        except (OSError, CheckpointError):
+            self._check_folder()
+            raise
+
     def _check_folder(self) -> None:
-        """Before each save: if the run's folder is gone or another one, save where it is, or beside it, and end."""
+        """If the run's folder is gone or another one, save where it is now, or beside it, and end the run."""
         if self._held.is_there():
             return
         found = "another one" if self._held.path.exists() else "nothing of that name"
@@ -110,7 +121,6 @@ class Recorder:
                              f"steps so far are saved in {self.prefix}")
 
     def _save(self, epoch: int) -> None:
-        self._check_folder()
         progress = self._progress
         # The record first: resuming drops the epochs of a record that have no checkpoint.
         files.write_atomic(progress.folder / RECORD_FILE, progress.record.as_json())
@@ -159,6 +169,7 @@ def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on
             log.start(progress.n_input, progress.step)
         yield recorder
         recorder._stop()
+    recorder._stop()                     # for a signal that came while the log was closed
 
 
 def _resume_message(prefix: str, epoch: int, num_epoch: int) -> str:
