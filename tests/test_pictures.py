@@ -130,6 +130,7 @@ def test_images_of_another_size_are_refused(function):
         function(np.zeros((3, 100), np.float32))
 
 
+@pytest.mark.filterwarnings("error:Attempting to set identical")
 @pytest.mark.parametrize("n_images", [1, 2, 11])
 def test_few_test_images(in_tmp, idx_folder, n_images):
     """Every picture of every command that draws them."""

@@ -99,6 +99,7 @@ def comparison(panels: Sequence[ModelPanel], images: np.ndarray, digits: np.ndar
         _manifold(canvas, panel.manifold, limits, panel.axis_names)
     every = np.concatenate([panel.codes for panel in panels])
     margin = 0.05 * np.ptp(every, 0)
+    margin[margin == 0] = 1              # of a single image
     for scatter in rows[1]:
         scatter.set(xlim=(every[:, 0].min() - margin[0], every[:, 0].max() + margin[0]),
                     ylim=(every[:, 1].min() - margin[1], every[:, 1].max() + margin[1]))
