@@ -120,15 +120,13 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     A mount point, such as a container's volume, is empty and stays: the content is moved into it, graphs last.
     """
     folder = Path(os.path.realpath(folder))
-    if folder.is_dir():
-        files.remove_stale(folder)               # of a killed export into a mount point
+    place = folder if os.path.ismount(folder) else folder.parent
+    files.remove_stale(place)                    # first: a killed export's would be files in a mount point
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         found = "files in it" if folder.is_dir() else "a file"
         raise ExportError(f"{folder}: expected a new or empty folder, found {found}")
     try:
-        place = folder if os.path.ismount(folder) else folder.parent
         place.mkdir(parents=True, exist_ok=True)
-        files.remove_stale(place)
         with files.staging_dir(place) as staging:
             yield staging / "export"
             files.sync_tree(staging / "export")

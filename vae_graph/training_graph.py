@@ -142,7 +142,7 @@ def build_prototype(n_input: int, settings: Settings, n_images: int) -> Prototyp
 
 
 def _copy_prototype(prototype: Prototype, images: tf.Tensor, keep_prob: tf.Tensor, noise: Sequence[tf.Tensor],
-                   after: Sequence[tf.Operation], name: str) -> tuple[list[tf.Tensor], list[Layer]]:
+                    after: Sequence[tf.Operation], name: str) -> tuple[list[tf.Tensor], list[Layer]]:
     """Import a prototype into the default graph: equivalent to building it again on these images with this noise.
 
     Args:

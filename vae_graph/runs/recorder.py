@@ -168,8 +168,7 @@ def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on
         if progress.step < progress.last_step:
             log.start(progress.n_input, progress.step)
         yield recorder
-        recorder._stop()
-    recorder._stop()                     # for a signal that came while the log was closed
+    recorder._stop()                     # for a signal after the last step, or while the log was closed
 
 
 def _resume_message(prefix: str, epoch: int, num_epoch: int) -> str:
