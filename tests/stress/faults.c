@@ -3,6 +3,7 @@
    cc -shared -fPIC -o faults.so faults.c -ldl
 
    Counted are operations that change files: open for writing, write, fsync, rename, unlink, rmdir, mkdir, truncate.
+   A write that is cut short writes half, and leaves the disk full: no later write succeeds.
    Nothing is counted before `arm` is called. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +23,11 @@
 enum kind { COUNT, FAIL, CUT, KILL };
 
 static char folder[PATH_MAX];
-static long number, count;
+static long number;
+static atomic_long count;
+static atomic_int is_full;
 static enum kind kind;
+static char are_writes[100000];
 
 void arm(const char *path, int what, long at) {
     strncpy(folder, path, sizeof folder - 1);
@@ -30,6 +35,8 @@ void arm(const char *path, int what, long at) {
 }
 
 long operations(void) { return count; }
+
+int is_a_write(long at) { return are_writes[at]; }
 
 static int is_below(const char *path) {
     char full[2 * PATH_MAX], cwd[PATH_MAX];
@@ -67,6 +74,19 @@ static int is_fault(int below) {
     return 1;
 }
 
+/* How many of a write's bytes are to be written: all, or fewer with ENOSPC. */
+static size_t n_writable(int below, size_t size) {
+    if (!below) return size;
+    long at = ++count;
+    if (at < (long)sizeof are_writes) are_writes[at] = 1;
+    if (at == number && kind == KILL) raise(SIGKILL);
+    int is_cut = at == number && kind == CUT, fails = at == number && kind == FAIL;
+    size_t n = is_full || fails ? 0 : is_cut ? size / 2 : size;
+    if (is_cut) is_full = 1;
+    if (n < size) errno = ENOSPC;
+    return n;
+}
+
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 #define FAULT(below, error, result) if (is_fault(below)) { errno = error; return result; }
 
@@ -93,26 +113,30 @@ FILE *fopen64(const char *path, const char *mode) {
 }
 
 ssize_t write(int descriptor, const void *bytes, size_t size) {
-    if (is_fault(is_open_below(descriptor))) {
-        if (kind == CUT && size > 1) return NEXT(write)(descriptor, bytes, size / 2);
-        errno = ENOSPC;
-        return -1;
-    }
-    return NEXT(write)(descriptor, bytes, size);
+    size_t n = n_writable(is_open_below(descriptor), size);
+    return n || !size ? NEXT(write)(descriptor, bytes, n) : -1;
+}
+
+ssize_t pwrite64(int descriptor, const void *bytes, size_t size, off64_t offset) {
+    size_t n = n_writable(is_open_below(descriptor), size);
+    return n || !size ? NEXT(pwrite64)(descriptor, bytes, n, offset) : -1;
+}
+
+ssize_t writev(int descriptor, const struct iovec *parts, int n_parts) {
+    size_t n = n_writable(is_open_below(descriptor), n_parts);
+    return n || !n_parts ? NEXT(writev)(descriptor, parts, n) : -1;
 }
 
 size_t fwrite(const void *bytes, size_t size, size_t n, FILE *file) {
-    if (is_fault(is_open_below(fileno(file)))) {
-        errno = ENOSPC;
-        return kind == CUT ? NEXT(fwrite)(bytes, size, n / 2, file) : 0;
-    }
-    return NEXT(fwrite)(bytes, size, n, file);
+    return NEXT(fwrite)(bytes, size, n_writable(is_open_below(fileno(file)), n), file);
 }
 
 int fflush(FILE *file) {
     FAULT(file && is_open_below(fileno(file)), EIO, EOF)
     return NEXT(fflush)(file);
 }
+
+int fdatasync(int descriptor) { FAULT(is_open_below(descriptor), EIO, -1) return NEXT(fdatasync)(descriptor); }
 
 int fsync(int descriptor) { FAULT(is_open_below(descriptor), EIO, -1) return NEXT(fsync)(descriptor); }
 
@@ -122,6 +146,11 @@ int ftruncate64(int descriptor, off64_t size) {
 }
 
 int rename(const char *from, const char *to) { FAULT(is_below(to), EIO, -1) return NEXT(rename)(from, to); }
+
+int renameat(int from_folder, const char *from, int to_folder, const char *to) {
+    FAULT(is_at(to_folder, to), EIO, -1)
+    return NEXT(renameat)(from_folder, from, to_folder, to);
+}
 
 int unlink(const char *path) { FAULT(is_below(path), EIO, -1) return NEXT(unlink)(path); }
 
