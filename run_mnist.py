@@ -19,7 +19,8 @@ from vae_graph.cli.execution import execute, prepare_standard_streams, show
 from vae_graph.cli.inputs import describe_images, load_data
 from vae_graph.cli.parser import TRAIN, Command, parse_flags
 from vae_graph.errors import printable
-from vae_graph.files import lock_dir, remove_stale, without_links
+from vae_graph.files import remove_stale
+from vae_graph.locks import lock_dir, without_links
 from vae_graph.settings import Settings
 
 if TYPE_CHECKING:

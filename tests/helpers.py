@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import run_mnist
-from vae_graph import checkpoints, training
+from vae_graph import checkpoints, files, training
 from vae_graph.checkpoints import writing
 from vae_graph.cli import parser
 from vae_graph.data import datasets, rendered
@@ -35,7 +35,7 @@ SETTINGS = Settings(n_hidden_encoder=16, n_z=2, n_hidden_decoder=12, num_epoch=4
 SMALL = ("--n_hidden_encoder", "16", "--n_hidden_decoder", "12", "--batch_size", "50", "--towers", "1", "--num_epoch",
          "2")
 
-NO_PROCESS = 2**22 + 1           # more processes than Linux has
+NO_PROCESS = f"{files.HOST}-{2**22 + 1}"           # in the name of an incomplete file; Linux has fewer processes
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no equivalent")
 # The examples of a test share a folder, in which each writes its own files.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from vae_graph import files
+from vae_graph import files, locks
 from vae_graph.checkpoints import CheckpointError, writing
 from vae_graph.errors import UserError, printable
 from vae_graph.runs import events, folder, signals, streams
@@ -40,7 +40,7 @@ class Recorder:
 
     def __init__(self, progress: Progress, session: tf.Session, saver: tf.train.Saver, on_checkpoint: OnCheckpoint,
                  histogram_op: tf.Tensor | None, pending: Sequence[signal.Signals], closed: Sequence[OSError],
-                 held: files.HeldFolder, log: events.Log) -> None:
+                 held: locks.HeldFolder, log: events.Log) -> None:
         """Args: see `recording`; signals and errors of the output so far, which stop the run, and its folder."""
         self._progress, self._session, self._saver = progress, session, saver
         self._on_checkpoint, self._histogram_op = on_checkpoint, histogram_op
@@ -157,7 +157,7 @@ def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on
         Stopped, OutputClosed: as for `Recorder.before_steps`, after the last step.
     """
     settings = progress.record.settings
-    with (signals.deferred() as pending, streams.deferred() as closed, files.hold(progress.folder) as held,
+    with (signals.deferred() as pending, streams.deferred() as closed, locks.hold(progress.folder) as held,
           events.open_log(progress.folder, settings) as log):
         recorder = Recorder(progress, session, saver, on_checkpoint, histogram_op, pending, closed, held, log)
         if progress.checkpoint:
