@@ -30,7 +30,7 @@ encoded = model["encode"](images=tf.constant(given["images"]))
 decoded = model["decode"](z=tf.constant(given["z"]))
 reconstructed = model["reconstruct"](images=tf.constant(given["images"]))
 np.savez("got.npz", mean=encoded["mean"], std=encoded["std"], decoded=decoded["images"],
-         reconstructed=reconstructed["images"])
+         reconstructed=reconstructed["reconstructions"])
 """
 WITH_NUMPY_ALONE = """
 import numpy as np

@@ -33,8 +33,8 @@ def saved_model(prefix: str, folder: Path) -> None:
     Its signatures, float32 each, are functions of `tf.saved_model.load(folder).signatures`:
         encode: images [batch, n_input] -> mean, std [batch, n_z].
         decode: z [batch, n_z] -> images [batch, n_input], probabilities in [0, 1].
-        reconstruct: images [batch, n_input] -> images [batch, n_input]. It decodes the mean, not a sample, and so
-            is deterministic.
+        reconstruct: images [batch, n_input] -> reconstructions [batch, n_input]. It decodes the mean, not a sample,
+            and so is deterministic.
 
     Args:
         prefix: the checkpoint.
@@ -52,8 +52,7 @@ def saved_model(prefix: str, folder: Path) -> None:
 def onnx(prefix: str, folder: Path) -> None:
     """Write a checkpoint's network, dropout off, as encode.onnx, decode.onnx and reconstruct.onnx.
 
-    Their inputs and outputs are those of `saved_model`'s signatures of the same names, except that the output of
-    reconstruct.onnx is named `reconstructions`.
+    Their inputs and outputs are those of `saved_model`'s signatures of the same names.
 
     Args:
         prefix: the checkpoint.
@@ -196,5 +195,5 @@ def _write_saved_model(sizes: checkpoints.LayerSizes, network: dict[str, np.ndar
         builder.add_meta_graph_and_variables(session, [tf.saved_model.SERVING], signature_def_map={
             "encode": signature({"images": images}, {"mean": mean, "std": std}),
             "decode": signature({"z": z}, {"images": decoded}),
-            "reconstruct": signature({"images": images}, {"images": reconstructed})})
+            "reconstruct": signature({"images": images}, {"reconstructions": reconstructed})})
         builder.save()

@@ -1,6 +1,7 @@
 """Running a command: its output, its exit status, one line for each error, and what an import of TensorFlow changes."""
 
 import argparse
+import importlib
 import io
 import logging
 import os
@@ -55,9 +56,18 @@ def test_an_error_is_one_line(capsys, error, status, line, hint, is_training):
     assert captured.out == ""
 
 
-def test_another_error_is_a_defect():
-    with pytest.raises(ZeroDivisionError):
-        run(lambda flags: 1 / 0)
+def test_a_missing_package_is_named_with_its_python_and_what_to_type(capsys):
+    assert run(lambda flags: importlib.import_module("missing_package")) == 2
+    line = capsys.readouterr().err
+    assert f"({sys.executable}), found: No module named 'missing_package'; activate the environment" in line
+    assert line.endswith(f"{sys.executable} -m pip install -e .\n")
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("defect", ["1 / 0", "from vae_graph import missing", "import vae_graph.missing"])
+def test_another_error_is_a_defect(defect):
+    with pytest.raises((ZeroDivisionError, ImportError)):
+        run(lambda flags: exec(defect))
 
 
 @posix_only

@@ -5,6 +5,7 @@ import contextlib
 import io
 import logging
 import os
+import platform
 import re
 import signal
 import sys
@@ -59,6 +60,10 @@ def _execute(command: Command, flags: argparse.Namespace) -> int:
         message = f"{error}{resume_hint}"
     except UserError as error:
         message = str(error)
+    except ImportError as error:
+        if (error.name or "").startswith("vae_graph"):
+            raise
+        message = _missing_package(error)
     except BrokenPipeError:
         discard(sys.stdout)
         if not command.is_training:
@@ -76,6 +81,13 @@ def _execute(command: Command, flags: argparse.Namespace) -> int:
         return 128 + signal.SIGINT
     complain(f"{program_name()}: error: {printable(message)}")
     return 2
+
+
+def _missing_package(error: ImportError) -> str:
+    activate = r".venv\Scripts\activate" if os.name == "nt" else ". .venv/bin/activate"
+    return (f"expected the program's packages in Python {platform.python_version()} ({sys.executable}), found: "
+            f"{first_line(error)}; activate the environment that has them ({activate}), or install them here, from the "
+            f"clone's folder: {sys.executable} -m pip install -e .")
 
 
 def show(text: str) -> None:
