@@ -107,6 +107,18 @@ def test_resumes_from_the_latest_valid_checkpoint(digits, tmp_path, capsys):
     assert (tmp_path / "earlier-1" / broken.name).stat().st_size == 100
 
 
+def test_without_a_record_the_flags_are_named(digits, tmp_path, capsys):
+    """As with a checkpoint of the original's."""
+    train(digits, tmp_path, num_epoch=1)
+    (tmp_path / "resume.json").unlink()
+    capsys.readouterr()
+    _, history = train(digits, tmp_path, num_epoch=2, keep_prob=0.5)
+    assert capsys.readouterr().out.splitlines()[0] == (
+        f"{tmp_path / 'parameter0.ckpt'} has no record of how it was trained: all settings are those of the flags, such "
+        "as --keep_prob 0.5, --learning_rate 0.01 and --seed 7")
+    assert history["epoch"] == [1]
+
+
 def test_without_a_valid_checkpoint_a_new_run_begins(digits, tmp_path, capsys):
     """The earlier record is archived too: it would conflict with the new one."""
     train(digits, tmp_path, num_epoch=1)
