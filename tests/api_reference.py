@@ -1,6 +1,6 @@
 """Write a reference of all public functions, in HTML, from their docstrings.
 
-    pip install '.[docs]'
+    pip install -e ".[docs]"
     python -m tests.api_reference FOLDER         open FOLDER/index.html in a browser
 
 A warning of pdoc's, such as a name that cannot be resolved, is an error.

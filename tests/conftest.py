@@ -54,7 +54,7 @@ def own_graph(request, monkeypatch, quick_graphs):
 @pytest.fixture
 def without_drawing(monkeypatch):
     """Figures are made but not drawn: their files are of one pixel, each of another gray."""
-    from tests.helpers import tiny_png
+    from tests.small import tiny_png
     from vae_graph import plot
 
     grays = itertools.count()
@@ -80,7 +80,7 @@ def digits():
 @pytest.fixture(scope="session")
 def idx_files(tmp_path_factory):
     """A folder with four small IDX files in MNIST's format that are not MNIST's."""
-    from tests.helpers import write_small_idx
+    from tests.small import write_small_idx
 
     return write_small_idx(tmp_path_factory.mktemp("idx"))
 
@@ -88,7 +88,7 @@ def idx_files(tmp_path_factory):
 @pytest.fixture
 def folder(tmp_path):
     """TensorFlow 1.4.0's two checkpoints, of epochs 0 and 20."""
-    from tests.helpers import ORACLE_DIR
+    from tests.small import ORACLE_DIR
 
     return shutil.copytree(ORACLE_DIR, tmp_path / "checkpoints")
 

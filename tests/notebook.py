@@ -4,7 +4,7 @@
 
 The guide's blocks become code cells, and what they print their outputs. Excerpts stay text, since they are not to be
 run. The answers to the exercises are folded. The notebook has two cells of its own: the first installs the package
-where it is missing, as on Colab, from the repository that the README's badge names; another shows the picture.
+where it is missing, as on Colab, from the repository that setup.cfg names; another shows the picture.
 """
 
 import re
@@ -12,11 +12,11 @@ import re
 import nbformat
 from nbformat import NotebookNode, v4
 
-from tests.helpers import ROOT
+from tests.small import ROOT
 
-GUIDE, NOTEBOOK, README = ROOT / "vae_graph" / "README.md", ROOT / "vae_graph" / "guide.ipynb", ROOT / "README.md"
+GUIDE, NOTEBOOK = ROOT / "vae_graph" / "README.md", ROOT / "vae_graph" / "guide.ipynb"
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
-BADGE = re.compile(r"https://colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/blob/main/vae_graph/guide\.ipynb")
+REPOSITORY = re.search(r"^url = https://github\.com/(.+)$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)[1]
 INSTALL = """\
 import importlib.util
 import subprocess
@@ -92,8 +92,7 @@ def _code_cell(code: str, printed: str) -> NotebookNode:
 
 def current() -> str:
     """The content of the notebook's file, as it should be."""
-    [repository] = {*BADGE.findall(README.read_text(encoding="utf-8"))}
-    return nbformat.writes(notebook(GUIDE.read_text(encoding="utf-8"), repository)) + "\n"
+    return nbformat.writes(notebook(GUIDE.read_text(encoding="utf-8"), REPOSITORY)) + "\n"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.helpers import ORACLE_DIR
+from tests.small import ORACLE_DIR
 from vae_graph import checkpoints
 
 PREFIX = str(ORACLE_DIR / "parameter20.ckpt")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.helpers import ORACLE_DIR, write_checkpoint, write_network
+from tests.helpers import write_checkpoint, write_network
+from tests.small import ORACLE_DIR
 from vae_graph import checkpoints, comparison, evaluation
 
 BEFORE, AFTER = (str(ORACLE_DIR / f"parameter{step}.ckpt") for step in (0, 20))

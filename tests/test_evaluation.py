@@ -7,8 +7,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tests.helpers import ORACLE_DIR, write_checkpoint
+from tests.helpers import write_checkpoint
 from tests.numpy_network import PREFIX, decode, encode, weights_of
+from tests.small import ORACLE_DIR
 from vae_graph import checkpoints, evaluation, export
 
 pytestmark = pytest.mark.quick

@@ -10,7 +10,7 @@ import pytest
 import tensorflow
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import ROOT
+from tests.small import ROOT
 from vae_graph import data
 
 GUIDE = (ROOT / "vae_graph" / "README.md").read_text(encoding="utf-8")

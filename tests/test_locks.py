@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import run_mnist
-from tests.helpers import NO_PROCESS, SMALL, one_line_error, posix_only, train
+from tests.helpers import NO_PROCESS, one_line_error, posix_only, train
+from tests.small import SMALL
 from vae_graph import files, locks
 from vae_graph.runs.recorder import Recorder
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import vae_graph
-from tests.helpers import ROOT
+from tests.small import ROOT
 from vae_graph import checkpoints, model
 
 pytestmark = pytest.mark.quick

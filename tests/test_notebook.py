@@ -5,7 +5,7 @@ import nbformat
 import pytest
 
 from tests import notebook
-from tests.helpers import ROOT
+from tests.small import ROOT
 
 COMMITTED = notebook.NOTEBOOK.read_text(encoding="utf-8")
 
@@ -14,9 +14,8 @@ def test_the_committed_notebook_is_the_guide():
     assert notebook.current() == COMMITTED, "run `python -m tests.notebook`"
 
 
-def test_the_repositorys_name_stands_in_the_readme_only():
-    [repository] = {*notebook.BADGE.findall(notebook.README.read_text(encoding="utf-8"))}
-    assert f"git+https://github.com/{repository}" in COMMITTED
+def test_it_installs_the_repository_of_setup_cfg():
+    assert f'\\"git+https://github.com/{notebook.REPOSITORY}\\"' in COMMITTED
 
 
 def test_answers_are_folded():

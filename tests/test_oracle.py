@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import ORACLE_DIR
+from tests.small import ORACLE_DIR
 from vae_graph import checkpoints
 from vae_graph.settings import Settings
 from vae_graph.training_graph import training_graph

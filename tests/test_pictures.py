@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import run_mnist
-from tests.helpers import SMALL, write_idx, write_network
+from tests.helpers import write_network
 from tests.numpy_network import PREFIX, decode, encode, weights_of
+from tests.small import SMALL, write_idx
 from vae_graph import checkpoints, evaluation, pictures
 from vae_graph.data import datasets, rendered
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from tests.benchmarks.jitted import jitted_training_graph
-from tests.helpers import ORACLE_DIR, SETTINGS
+from tests.small import ORACLE_DIR, SETTINGS
 from vae_graph import Variational_autoencoder
 from vae_graph.training_graph import (
     _stateless_uniform,

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import run_mnist
-from tests.helpers import ROOT
+from tests.small import ROOT
 from vae_graph import checkpoints
 
 WEIGHTS = ROOT / "figures" / "weights"

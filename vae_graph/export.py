@@ -108,8 +108,8 @@ def _import_extra(module: str, flag: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise ExportError(f"{flag}: expected the package {package}, found none; pip install '.[{package}]' "
-                          "installs it") from None
+        raise ExportError(f"{flag}: expected the package {package}, found none; pip install {package} installs it"
+                          ) from None
 
 
 @contextlib.contextmanager

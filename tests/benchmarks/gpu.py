@@ -1,6 +1,6 @@
 """Every check that needs a GPU, in about five minutes.
 
-    pip install '.[cuda,test]'                  to race them too: PyTorch, JAX with its CUDA plugin, and optax
+    pip install -e ".[cuda,test]"                  to race them too: PyTorch, JAX with its CUDA plugin, and optax
     python -m tests.benchmarks.gpu [--experiment] [--json FILE]
 
 The 20 steps of TensorFlow 1.4.0, the quick tests, the precision of a matrix product, the bytes of two runs and of a

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import run_mnist
 from tests.benchmarks.machine import write_results
-from tests.helpers import write_small_idx
+from tests.small import write_small_idx
 from vae_graph.runs.recorder import Recorder
 
 

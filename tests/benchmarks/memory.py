@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.machine import write_results
-from tests.helpers import ROOT, write_small_idx
+from tests.small import ROOT, write_small_idx
 from vae_graph.checkpoints import LayerSizes
 from vae_graph.cli.memory import network_size
 

@@ -1,6 +1,6 @@
 """Is it the same program? Training runs of this program and of the original, compared as distributions over seeds.
 
-    pip install '.[bench]'                                      SciPy, for Student's t
+    pip install -e ".[bench]"                                      SciPy, for Student's t
     python -m tests.benchmarks.study FOLDER [--jobs N]          train what FOLDER lacks, then compare
     python -m tests.benchmarks.study FOLDER --compare_only      compare the runs that are finished
 

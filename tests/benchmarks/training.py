@@ -1,6 +1,6 @@
 """The speed of a training step, compared with the original's loop, PyTorch, JAX and the matrix products alone.
 
-    pip install '.[bench]'                              PyTorch and JAX; what is not installed is skipped
+    pip install -e ".[bench]"                              PyTorch and JAX; what is not installed is skipped
     python -m tests.benchmarks.training                 the table, on all processors
     python -m tests.benchmarks.training --threads 4     on four of them
 

@@ -10,7 +10,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import run_mnist
-from tests.helpers import ORACLE_DIR, posix_only, train, write_checkpoint
+from tests.helpers import posix_only, train, write_checkpoint
+from tests.small import ORACLE_DIR
 from vae_graph import checkpoints
 from vae_graph.checkpoints import safe_names
 from vae_graph.runs import events

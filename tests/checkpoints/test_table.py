@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import crafted
-from tests.helpers import ORACLE_DIR, assert_one_line, damaged, many, write_checkpoint
+from tests.helpers import assert_one_line, damaged, many, write_checkpoint
+from tests.small import ORACLE_DIR
 from vae_graph import checkpoints
 from vae_graph.checkpoints import inspection, table
 

@@ -8,7 +8,8 @@ import tensorflow as tf2
 import tensorflow.compat.v1 as tf
 
 from tests import crafted
-from tests.helpers import ORACLE_DIR, write_checkpoint
+from tests.helpers import write_checkpoint
+from tests.small import ORACLE_DIR
 from vae_graph import checkpoints
 from vae_graph.checkpoints import variables
 

@@ -13,7 +13,8 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 import run_mnist
-from tests.helpers import ORACLE_DIR, ROOT, SMALL, one_line_error, write_checkpoint
+from tests.helpers import one_line_error, write_checkpoint
+from tests.small import ORACLE_DIR, ROOT, SMALL
 from vae_graph import checkpoints, comparison, data, evaluation, plot
 from vae_graph.checkpoints import inspection
 from vae_graph.runs.record import RunRecord

@@ -11,7 +11,8 @@ import sys
 
 import pytest
 
-from tests.helpers import ROOT, closed_output, posix_only
+from tests.helpers import closed_output, posix_only
+from tests.small import ROOT
 from vae_graph.cli import execution, memory
 from vae_graph.cli.execution import execute
 from vae_graph.cli.parser import Command

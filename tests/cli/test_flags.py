@@ -9,7 +9,8 @@ import pytest
 
 import run_mnist
 from run_mnist import COMMANDS
-from tests.helpers import ROOT, one_line_error, parse_flags, posix_only
+from tests.helpers import one_line_error, parse_flags, posix_only
+from tests.small import ROOT
 from vae_graph.settings import Settings
 
 pytestmark = pytest.mark.quick

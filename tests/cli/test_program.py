@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 import run_mnist
-from tests.helpers import ORACLE_DIR, SMALL, closed_output, command, files_of_at_most, one_line_error, posix_only
+from tests.helpers import closed_output, command, files_of_at_most, one_line_error, posix_only
+from tests.small import ORACLE_DIR, SMALL
 from vae_graph import checkpoints, data, plot
 from vae_graph.cli import outputs
 from vae_graph.data import datasets

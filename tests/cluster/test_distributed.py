@@ -15,17 +15,8 @@ import numpy as np
 import pytest
 
 import run_mnist
-from tests.helpers import (
-    SETTINGS,
-    SMALL,
-    command,
-    one_line_error,
-    posix_only,
-    start_program,
-    train,
-    variables_as_bytes,
-    write_idx,
-)
+from tests.helpers import command, one_line_error, posix_only, train, variables_as_bytes
+from tests.small import SETTINGS, SMALL, start_program, write_idx
 from vae_graph import checkpoints
 from vae_graph.cli import local_cluster
 from vae_graph.cluster import config, distributed

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers import assert_one_line, damaged, many, posix_only, write_idx
+from tests.helpers import assert_one_line, damaged, many, posix_only
+from tests.small import write_idx
 from vae_graph import data
 from vae_graph.data import datasets, rendered
 

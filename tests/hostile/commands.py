@@ -7,7 +7,8 @@ import pytest
 
 import run_mnist
 from run_mnist import COMMANDS
-from tests.helpers import SMALL, one_line_error
+from tests.helpers import one_line_error
+from tests.small import SMALL
 
 OTHER = ("--dataset", "other")
 READING = [name for name in COMMANDS if not COMMANDS[name].is_training]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import run_mnist
-from tests.helpers import ORACLE_DIR, flip_a_byte, write_checkpoint
+from tests.helpers import flip_a_byte, write_checkpoint
 from tests.hostile.commands import READING, arguments, assert_refused, first_by_default
+from tests.small import ORACLE_DIR
 from vae_graph import checkpoints
 
 ORACLE = checkpoints.read_variables(str(ORACLE_DIR / "parameter20.ckpt"))

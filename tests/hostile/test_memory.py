@@ -9,8 +9,9 @@ import tensorflow.compat.v1 as tf
 
 import run_mnist
 from run_mnist import COMMANDS
-from tests.helpers import ROOT, one_line_error, parse_flags, posix_only
+from tests.helpers import one_line_error, parse_flags, posix_only
 from tests.hostile.commands import arguments, assert_refused, every_command
+from tests.small import ROOT
 from vae_graph.cli import memory
 
 BIG = ("--n_z", "1000", "--n_hidden_encoder", "10000", "--n_hidden_decoder", "10000")

@@ -10,8 +10,9 @@ import pytest
 
 import run_mnist
 from run_mnist import COMMANDS
-from tests.helpers import ROOT, closed_output, one_line_error, posix_only
+from tests.helpers import closed_output, one_line_error, posix_only
 from tests.hostile.commands import arguments, every_command
+from tests.small import ROOT
 from vae_graph import errors
 
 pytestmark = posix_only
@@ -35,7 +36,7 @@ def run_without(streams, flags, folder):
     *((command, (stream,)) for command in ("train", "figures") for stream in ("stdout", "stderr"))])
 def test_closed_streams(run, command, streams):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.helpers"])
+    context.set_forkserver_preload(["tests.small"])
     process = context.Process(target=run_without, args=(streams, arguments(command, run, Path("figures")), Path.cwd()))
     process.start()
     process.join(60)

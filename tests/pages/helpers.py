@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from tests.helpers import ROOT
+from tests.small import ROOT
 
 COMMITTED = ROOT / "figures" / "reference" / "checkpoint" / "explorer.html"
 BLANK = ROOT / "figures" / "explorer.html"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import ROOT
 from tests.numpy_network import PREFIX, decode, weights_of
 from tests.pages.helpers import numbers_of, wait
+from tests.small import ROOT
 from vae_graph import checkpoints, model
 from vae_graph.pages import graph
 

@@ -12,7 +12,8 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 import run_mnist
-from tests.helpers import SETTINGS, SMALL, files_of_at_most, posix_only, train, variables_as_bytes
+from tests.helpers import files_of_at_most, posix_only, train, variables_as_bytes
+from tests.small import SETTINGS, SMALL
 from vae_graph import checkpoints
 from vae_graph.runs import events
 from vae_graph.settings import Settings

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import SETTINGS, posix_only, save_training_graph, train
+from tests.helpers import posix_only, save_training_graph, train
+from tests.small import SETTINGS
 from vae_graph import files
 from vae_graph.checkpoints import CheckpointError, writing
 from vae_graph.runs.folder import ARCHIVE_FILE, archive_run, finish_archiving, save_stopped

@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.helpers import ORACLE_DIR, SETTINGS, files_of_at_most, flip_a_byte, posix_only, train, write_checkpoint
+from tests.helpers import files_of_at_most, flip_a_byte, posix_only, train, write_checkpoint
+from tests.small import ORACLE_DIR, SETTINGS
 from vae_graph import checkpoints, training
 from vae_graph.runs.progress import Progress
 from vae_graph.runs.record import RunRecord
@@ -114,8 +115,8 @@ def test_without_a_record_the_flags_are_named(digits, tmp_path, capsys):
     capsys.readouterr()
     _, history = train(digits, tmp_path, num_epoch=2, keep_prob=0.5)
     assert capsys.readouterr().out.splitlines()[0] == (
-        f"{tmp_path / 'parameter0.ckpt'} has no record of how it was trained: all settings are those of the flags, such "
-        "as --keep_prob 0.5, --learning_rate 0.01 and --seed 7")
+        f"{tmp_path / 'parameter0.ckpt'} has no record of how it was trained: all settings are those of the flags, "
+        "such as --keep_prob 0.5, --learning_rate 0.01 and --seed 7")
     assert history["epoch"] == [1]
 
 

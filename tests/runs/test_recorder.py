@@ -12,7 +12,8 @@ import tensorflow.compat.v1 as tf
 
 import run_mnist
 from tests import helpers
-from tests.helpers import SMALL, one_line_error, parse_flags, posix_only, variables_as_bytes
+from tests.helpers import one_line_error, parse_flags, posix_only, variables_as_bytes
+from tests.small import SMALL
 from vae_graph import checkpoints, files
 from vae_graph.checkpoints import writing
 from vae_graph.cli.execution import execute

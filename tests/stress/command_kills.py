@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.helpers import ORACLE_DIR, SMALL, start_program, write_small_idx
+from tests.small import ORACLE_DIR, SMALL, start_program, write_small_idx
 
 OTHER = ("--dataset", "other")
 COMMANDS = {

@@ -48,7 +48,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...] | None, tuple[str, ...]]] = {
 def run_program(folder: Path, flags: tuple[str, ...], data: Path, kind: int, number: int) -> None:
     """In the child process: the program, with a fault in its Nth operation below `folder`; count the operations."""
     import run_mnist
-    from tests.helpers import tiny_png
+    from tests.small import tiny_png
     from vae_graph import plot
     from vae_graph.cli import outputs
 
@@ -72,7 +72,7 @@ def run_program(folder: Path, flags: tuple[str, ...], data: Path, kind: int, num
 def run(folder: Path, flags: tuple[str, ...], data: Path, kind: int = 0, number: int = 0) -> int:
     """The exit status of the program in a process of its own."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.helpers"])
+    context.set_forkserver_preload(["tests.small"])
     process = context.Process(target=run_program, args=(folder, flags, data, kind, number))
     process.start()
     process.join()
@@ -164,7 +164,7 @@ def main() -> None:
                         "-ldl"], check=True)
         # Of the process from which all others are forked.
         os.environ |= {"LD_PRELOAD": str(place / LIBRARY), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        from tests.helpers import write_small_idx
+        from tests.small import write_small_idx
 
         data = write_small_idx(place / "small digits")
         for name in flags.commands or COMMANDS:

@@ -1,6 +1,6 @@
 """A fuzzer for the two readers of files: for any bytes, a correct result or the documented error.
 
-    pip install '.[fuzz]'
+    pip install -e ".[fuzz]"
     python -m tests.stress.fuzz idx [--runs N]            1,000,000 inputs for `data.read_idx`
     python -m tests.stress.fuzz checkpoint [--runs N]     1,000,000 for `inspection.inspect`
 
@@ -26,11 +26,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import atheris
 import numpy as np
-
-with atheris.instrument_imports(include=["vae_graph"]):
-    from vae_graph import data
 
 RUNS = 1_000_000
 SECONDS, MEGABYTES = 1, 200
@@ -38,6 +34,10 @@ SECONDS, MEGABYTES = 1, 200
 
 def idx(folder: Path, seen: Counter[str]) -> Callable[[bytes], None]:
     """The reader of IDX files, images and labels, raw and inside a gzip file."""
+    import atheris  # in the functions, so that --help needs no extra
+
+    with atheris.instrument_imports(include=["vae_graph"]):
+        from vae_graph import data
     path = folder / "file.gz"
 
     def test(content: bytes) -> None:
@@ -74,6 +74,8 @@ def refused(message: str, name: str, seen: Counter[str]) -> None:
 
 def checkpoint(folder: Path, seen: Counter[str]) -> Callable[[bytes], None]:
     """The inspector of checkpoints: an index, an entry of one, a block of one, a data file, both formats."""
+    import atheris
+
     with atheris.instrument_imports(include=["vae_graph"]):
         from vae_graph import checkpoints
         from vae_graph.checkpoints import inspection, variables
@@ -122,6 +124,8 @@ def main() -> None:
     parser.add_argument("target", choices=("idx", "checkpoint"))
     parser.add_argument("--runs", type=int, default=RUNS, help="default: 1,000,000")
     flags = parser.parse_args()
+    import atheris
+
     seen: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as place:
         (Path(place) / "corpus").mkdir()

@@ -17,7 +17,7 @@ from collections import Counter
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from tests.helpers import start_program, write_small_idx
+from tests.small import start_program, write_small_idx
 
 FLAGS = ("--dataset", "other", "--n_hidden_encoder", "16", "--n_hidden_decoder", "12", "--batch_size", "10",
          "--num_epoch", "240", "--checkpoint_every", "80")

@@ -125,9 +125,9 @@ def _resume_without_record(folder: Path, new: RunRecord, checkpoint: Checkpoint)
                               f"{remedy(place / RECORD_FILE)}")
     sizes = dataclasses.asdict(checkpoint.sizes)
     _check_settings(folder, {name: sizes[name] for name in sizes if name != "n_input"}, new.settings)
-    print(printable(f"{checkpoint.prefix} has no record of how it was trained: all settings are those of the flags, such "
-                    f"as --keep_prob {new.settings.keep_prob:g}, --learning_rate {new.settings.learning_rate:g} and "
-                    f"--seed {new.settings.seed}"))
+    print(printable(f"{checkpoint.prefix} has no record of how it was trained: all settings are those of the flags, "
+                    f"such as --keep_prob {new.settings.keep_prob:g}, --learning_rate {new.settings.learning_rate:g} "
+                    f"and --seed {new.settings.seed}"))
     return dataclasses.replace(new, first_epoch=checkpoint.epoch + 1, first_step=checkpoint.step)
 
 
