@@ -1,5 +1,7 @@
 """The notebook is the guide, and runs from its first cell to its last."""
 
+import re
+
 import nbclient
 import nbformat
 import pytest
@@ -16,6 +18,13 @@ def test_the_committed_notebook_is_the_guide():
 
 def test_it_installs_the_repository_of_setup_cfg():
     assert f'\\"git+https://github.com/{notebook.REPOSITORY}\\"' in COMMITTED
+
+
+def test_every_link_to_the_repository_is_to_that_of_setup_cfg():
+    """So whoever publishes it replaces OWNER everywhere, or the test names what was forgotten."""
+    for page in ROOT.glob("**/*.md"):
+        found = re.findall(r"github(?:\.com)?/([\w.-]+/vae_graph)\b", page.read_text(encoding="utf-8"))
+        assert {*found} <= {notebook.REPOSITORY}, page
 
 
 def test_answers_are_folded():
