@@ -64,7 +64,7 @@ static int is_open_below(int descriptor) {
     ssize_t length = readlink(link, full, sizeof full - 1);
     if (length < 0) return 0;
     full[length] = 0;
-    return is_below(full);
+    return *full == '/' && is_below(full);       /* a pipe's is no path */
 }
 
 /* Whether the operation is the Nth: then it is to fail, or to be cut, unless the process is killed here. */
