@@ -91,6 +91,45 @@ def test_a_step_counter_that_is_not_an_integer(tmp_path, counter):
     assert inspection.inspect(write_checkpoint(tmp_path / "x", values)).step is None
 
 
+def test_a_global_step_of_any_integer_type(tmp_path):
+    values = checkpoints.read_variables(PREFIX)
+    values["global_step"] = values.pop("Variable").astype(np.int64)
+    found = inspection.inspect(write_checkpoint(tmp_path / "x", values))
+    assert (found.step, found.epochs) == (20, 20 / 429)
+
+
+def test_the_step_of_another_program(tmp_path):
+    """Its `Variable` may be anything, and its epochs have other lengths."""
+    for name, step in (("Variable", None), ("global_step", 7)):
+        found = inspection.inspect(write_checkpoint(tmp_path / name, {"w": np.ones(2), name: np.int32(7)}))
+        assert (found.step, found.epochs) == (step, None)
+
+
+@pytest.mark.parametrize(("content", "missing"), [
+    (None, "no file parameter20.ckpt.data-00000-of-00001"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+     "parameter20.ckpt.data-00000-of-00001, a Git LFS pointer: `git lfs pull` fetches the file itself")])
+def test_an_index_without_values(folder, content, missing):
+    data = folder / "parameter20.ckpt.data-00000-of-00001"
+    data.unlink()
+    if content:
+        data.write_bytes(content)
+    found, expected = inspection.inspect(str(folder / "parameter20.ckpt")), inspection.inspect(PREFIX)
+    assert (found.missing, found.sizes, found.step, found.epochs) == (missing, expected.sizes, None, None)
+    assert {(one.name, one.shape, one.dtype) for one in found.variables} == {
+        (one.name, one.shape, one.dtype) for one in expected.variables}
+    assert {(one.norm, one.n_nan, one.n_inf) for one in found.variables} == {(None, None, None)}
+
+
+def test_the_index_of_a_partitioned_variable_lists_it_once(tmp_path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("w", [7, 4], partitioner=tf.fixed_size_partitioner(3))
+        session.run(tf.global_variables_initializer())
+        prefix = tf.train.Saver().save(session, str(tmp_path / "x"))
+    (tmp_path / "x.data-00000-of-00001").unlink()
+    assert [(one.name, one.shape) for one in inspection.inspect(prefix).variables] == [("w", (7, 4))]
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_norm_beyond_the_range_is_none(tmp_path):
     prefix = write_checkpoint(tmp_path / "x", {"w": np.full(2, 1e200)})

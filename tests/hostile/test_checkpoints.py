@@ -65,6 +65,9 @@ def refused(capsys, command, prefix):
 def test_damaged(in_tmp, capsys, damage, message, command):
     old = shutil.copytree(ORACLE_DIR, "old")
     damage(Path(old, "parameter20.ckpt.index"), Path(old, "parameter20.ckpt.data-00000-of-00001"))
+    if (command, damage) == ("inspect", UNREADABLE["no data"][0]):           # it lists what the index says
+        assert run_mnist.main(arguments(command, Path(), FIGURES, Path(old, "parameter20.ckpt"))) == 0
+        return
     assert refused(capsys, command, Path(old, "parameter20.ckpt")).startswith(f"old/{message}")
 
 

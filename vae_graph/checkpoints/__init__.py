@@ -13,6 +13,7 @@ from vae_graph.checkpoints.format import (
     Checkpoint,
     CheckpointError,
     LayerSizes,
+    ValuesMissing,
     files_of,
     model_shapes,
     training_shapes,
@@ -22,10 +23,11 @@ from vae_graph.checkpoints.reading import (
     check_finite,
     layer_sizes,
     read_network,
+    read_shapes,
     read_variables,
     restore,
 )
 
-__all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "Found", "LayerSizes", "assign", "check_finite",
-           "files_of", "find", "latest_valid", "layer_sizes", "model_shapes", "read_network", "read_variables",
-           "restore", "training_shapes"]
+__all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "Found", "LayerSizes", "ValuesMissing", "assign",
+           "check_finite", "files_of", "find", "latest_valid", "layer_sizes", "model_shapes", "read_network",
+           "read_shapes", "read_variables", "restore", "training_shapes"]

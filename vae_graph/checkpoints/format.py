@@ -23,6 +23,10 @@ class CheckpointError(UserError):
     """A checkpoint cannot be used. The message names it, what was expected and what was found."""
 
 
+class ValuesMissing(CheckpointError):
+    """A checkpoint's index is there, and the file with the values is not."""
+
+
 @dataclass(frozen=True)
 class LayerSizes:
     """The four numbers that determine the network."""

@@ -29,8 +29,8 @@ class Variable:
     shape: tuple[int, ...]
     dtype: str
     norm: float | None               # square root of the sum of squares; None without numbers, or if not finite
-    n_nan: int
-    n_inf: int
+    n_nan: int | None                # None if the values are missing
+    n_inf: int | None
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,10 @@ class Inspection:
     sizes: LayerSizes | None         # None if it is not this network
     mismatch: str | None             # why it is not
     step: int | None                 # None if there is no step counter
-    epochs: float | None             # the steps as epochs of MNIST, at the original's 429 steps per epoch
+    epochs: float | None             # this network's steps as epochs of MNIST, at the original's 429 steps per epoch
     n_adam_slots: int                # of 24; resuming exactly needs all
     variables: tuple[Variable, ...]  # by name
+    missing: str | None              # why the values are missing, if only names and shapes are known
 
 
 def inspect(prefix: str) -> Inspection:
@@ -55,13 +56,17 @@ def inspect(prefix: str) -> Inspection:
         CheckpointError: it is invalid.
         OSError: it cannot be read.
     """
-    values = checkpoints.read_variables(prefix)
-    sizes, mismatch = None, None
+    sizes, mismatch, missing = None, None, None
+    try:
+        values = checkpoints.read_variables(prefix)
+    except checkpoints.ValuesMissing as error:
+        values = checkpoints.read_shapes(prefix)
+        missing = str(error).removeprefix(f"{prefix}: expected a valid checkpoint, found: ")
     try:
         sizes = checkpoints.layer_sizes(prefix, values)
     except CheckpointError as error:
         mismatch = str(error)
-    step = _step(values.get(checkpoints.STEP))
+    step = None if missing else _step(values, is_this_network=sizes is not None)
     return Inspection(
         prefix=prefix,
         format="V2" if os.path.exists(f"{prefix}.index") else "V1",
@@ -69,18 +74,26 @@ def inspect(prefix: str) -> Inspection:
         sizes=sizes,
         mismatch=mismatch,
         step=step,
-        epochs=None if step is None else step / STEPS_PER_EPOCH,
+        epochs=None if step is None or sizes is None else step / STEPS_PER_EPOCH,
         n_adam_slots=sum(name.endswith(("/Adam", "/Adam_1")) for name in values),
-        variables=tuple(_variable(name, value) for name, value in sorted(values.items())))
+        variables=tuple(_variable(name, value, missing is not None) for name, value in sorted(values.items())),
+        missing=missing)
 
 
-def _step(value: np.ndarray | None) -> int | None:
-    return int(value) if value is not None and np.ndim(value) == 0 and np.issubdtype(value.dtype, np.integer) else None
+def _step(values: dict[str, np.ndarray], is_this_network: bool) -> int | None:
+    """The step counter: the original's, which has no name of its own, or the one that most programs have."""
+    for name in (checkpoints.STEP, "global_step") if is_this_network else ("global_step",):
+        value = values.get(name)
+        if value is not None and value.ndim == 0 and np.issubdtype(value.dtype, np.integer):
+            return int(value)
+    return None
 
 
-def _variable(name: str, value: np.ndarray) -> Variable:
+def _variable(name: str, value: np.ndarray, is_missing: bool) -> Variable:
     # Strings and the like, which are not read, have the name of their type.
     shape, dtype = value.shape, value.dtype.names[0] if value.dtype.names else value.dtype.name
+    if is_missing:
+        return Variable(name, shape, dtype, None, None, None)
     if value.dtype.names or value.dtype.kind == "c":
         return Variable(name, shape, dtype, None, 0, 0)
     value = value.astype(np.float64)

@@ -15,10 +15,11 @@ from vae_graph.checkpoints.format import (
     CheckpointError,
     LayerSizes,
     ShapesOf,
+    ValuesMissing,
     model_shapes,
     training_shapes,
 )
-from vae_graph.checkpoints.variables import read_v1, read_v2
+from vae_graph.checkpoints.variables import DataMissing, read_index, read_v1, read_v2
 from vae_graph.errors import first_line
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def read_variables(prefix: str) -> dict[str, np.ndarray]:
     """Every variable of a checkpoint by its name: see `variables`.
 
     Raises:
+        ValuesMissing: the index is there, and the file with the values is not.
         CheckpointError: there is no such checkpoint, or it is invalid.
         OSError: it cannot be read.
     """
@@ -42,10 +44,23 @@ def iter_variables(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
 
     Raises: see `read_variables`.
     """
+    yield from _checked(prefix, read_v2(prefix) if os.path.exists(f"{prefix}.index") else read_v1(prefix))
+
+
+def read_shapes(prefix: str) -> dict[str, np.ndarray]:
+    """The variables that a checkpoint's index lists, as arrays of the right shape and type, without their values.
+
+    Raises: see `read_variables`.
+    """
+    return dict(_checked(prefix, read_index(prefix)))
+
+
+def _checked(prefix: str, variables: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
     try:
-        yield from read_v2(prefix) if os.path.exists(f"{prefix}.index") else read_v1(prefix)
+        yield from variables
     except ValueError as error:
-        raise CheckpointError(f"{prefix}: expected a valid checkpoint, found: {first_line(error)}") from None
+        kind = ValuesMissing if isinstance(error, DataMissing) else CheckpointError
+        raise kind(f"{prefix}: expected a valid checkpoint, found: {first_line(error)}") from None
 
 
 def layer_sizes(prefix: str, variables: dict[str, np.ndarray], expected_shapes: ShapesOf = model_shapes) -> LayerSizes:

@@ -17,6 +17,17 @@ MAX_KEY_SIZE, MAX_KEYS_SIZE = 2**16, 10_000_000
 MAX_FILE_SIZE = 2**31            # of an index, or of a single file of TensorFlow 0.x
 
 
+# What stands in front of other files that are taken for checkpoints, and what they are.
+LFS_POINTER = b"version https://git-lfs"
+OTHER_FORMATS = {
+    LFS_POINTER: "a Git LFS pointer: `git lfs pull` fetches the file itself",
+    b"\x89HDF\r\n": "an HDF5 file, such as Keras writes",
+    b"PK\x03\x04": "a ZIP archive, such as PyTorch, Keras and NumPy write",
+    b"\x80\x02\x8a\nl\xfc\x9c": "a PyTorch file",
+    b"\x08\x01\x12": "a SavedModel's graph; its variables are in the checkpoint variables/variables beside it",
+}
+
+
 class InvalidTable(ValueError):
     """A file is not a table, or a damaged one. The message says what was found."""
 
@@ -31,7 +42,7 @@ def entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
     content = _read(path)
     footer = content[-FOOTER_SIZE:]
     if len(footer) < FOOTER_SIZE or struct.unpack("<Q", footer[-8:])[0] != MAGIC:
-        raise InvalidTable("a file that is not a checkpoint")
+        raise InvalidTable(other_format(path) or "a file that is not a checkpoint")
     try:
         _, at = _handle(footer, 0)           # the metaindex block, which TensorFlow leaves empty
         index, _ = _handle(footer, at)
@@ -52,6 +63,22 @@ def entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
                 previous = key
     except (IndexError, struct.error, InvalidMessage):
         raise InvalidTable("a damaged table") from None
+
+
+def other_format(path: Path) -> str | None:
+    """What a file is that is no part of a checkpoint, if it is of a known format."""
+    with open(path, "rb") as file:
+        beginning = file.read(256)
+    if beginning.startswith(b"PK") and b"/data.pkl" in beginning:
+        return "a PyTorch file"
+    return next((name for start, name in OTHER_FORMATS.items() if beginning.startswith(start)), None)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file ends as a table does."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 8))
+        return file.read(8) == struct.pack("<Q", MAGIC)
 
 
 def check_regular(path: Path) -> None:

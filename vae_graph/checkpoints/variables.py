@@ -11,7 +11,7 @@ Strings, resources and variants are not read: they become arrays of None, whose 
 TensorFlow's type. Types that NumPy lacks are those of ml_dtypes.
 
 `read_v2` and `read_v1` give one variable at a time, since all of them may be large. They raise ValueError if a file is
-damaged, and OSError if it cannot be read.
+damaged, `DataMissing` if only the index is there, and OSError if a file cannot be read.
 """
 
 import functools
@@ -26,7 +26,7 @@ import numpy as np
 
 from vae_graph.checkpoints.crc32c import masked_crc32c
 from vae_graph.checkpoints.protobuf import Message
-from vae_graph.checkpoints.table import InvalidTable, check_regular, entries
+from vae_graph.checkpoints.table import LFS_POINTER, OTHER_FORMATS, InvalidTable, check_regular, entries
 
 # tensorflow/core/framework/types.proto
 TYPES = dict(enumerate((
@@ -46,20 +46,17 @@ INTEGER_FIELDS = {"int32": 7, "uint8": 7, "int16": 7, "int8": 7, "int64": 10, "b
 Extents = tuple[tuple[int, int], ...]
 
 
+class DataMissing(InvalidTable):
+    """The index of a checkpoint in format V2 is there, and its data file is not."""
+
+
 def read_v2(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
     """The names and values of the variables of a checkpoint in format V2."""
     header, table = _open_table(Path(f"{prefix}.index"))
     shards = _Shards(prefix, header)
     found = {key: Message(value) for key, value in table}
-    # Of each partitioned variable, the keys and the extents of its parts.
-    partitions = {key: {part_key(key, extents): extents for extents in map(_extents, entry.messages(7))}
-                  for key, entry in found.items() if 7 in entry}
-    parts = set().union(*partitions.values())
-
-    for key in found:
-        if key in parts:
-            continue
-        shape, dtype = _shape(found[key].message(2)), _dtype(found[key].integer(1))
+    partitions = _partitions(found)
+    for key, shape, dtype in _variables(found, partitions):
         if key not in partitions:
             yield _text(key), shards.read(key, found[key], shape, dtype)
             continue
@@ -69,6 +66,29 @@ def read_v2(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
         yield _text(key), _assemble(shape, dtype, [
             (region, functools.partial(shards.read, key, found[name], _size_of(region), dtype))
             for name, region in regions.items()])
+
+
+def read_index(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
+    """What `read_v2` gives, from the index alone: arrays of the right shape and type, without the values."""
+    _, table = _open_table(Path(f"{prefix}.index"))
+    found = {key: Message(value) for key, value in table}
+    for key, shape, dtype in _variables(found, _partitions(found)):
+        yield _text(key), np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def _partitions(found: dict[bytes, Message]) -> dict[bytes, dict[bytes, Extents]]:
+    """Of each partitioned variable, the keys and the extents of its parts."""
+    return {key: {part_key(key, extents): extents for extents in map(_extents, entry.messages(7))}
+            for key, entry in found.items() if 7 in entry}
+
+
+def _variables(found: dict[bytes, Message], partitions: dict[bytes, dict[bytes, Extents]]
+               ) -> Iterator[tuple[bytes, tuple[int, ...], np.dtype]]:
+    """The key, shape and type of each variable; parts are none."""
+    parts = set().union(*partitions.values())
+    for key, entry in found.items():
+        if key not in parts:
+            yield key, _shape(entry.message(2)), _dtype(entry.integer(1))
 
 
 def read_v1(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -126,7 +146,12 @@ class _Shards:
         if (n_elements * dtype.itemsize != size) if is_read else n_elements > size:
             raise InvalidTable(f"{n_elements} elements of {_name(dtype)} in {size} bytes")
         if path not in self._file_sizes:
+            if not path.exists():
+                raise DataMissing(f"no file {path.name}")
             check_regular(path)
+            with open(path, "rb") as file:
+                if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                    raise DataMissing(f"{path.name}, {OTHER_FORMATS[LFS_POINTER]}")
             self._file_sizes[path] = path.stat().st_size
         self._n_read += size
         # Entries that share bytes could claim any amount of memory.

@@ -41,17 +41,19 @@ def inspection(found: Inspection) -> str:
     else:
         network = f"not this program's: {found.mismatch}"
     non_finite = ", ".join(variable.name for variable in found.variables if variable.n_nan or variable.n_inf)
+    numbers = f"NaN or infinity in {non_finite}" if non_finite else "all finite"
     return "\n".join([
         found.prefix,
         f"  format    {found.format}",
         f"  names     {found.origin}",
         f"  network   {network}",
         f"  step      {_step(found)}",
-        f"  numbers   {f'NaN or infinity in {non_finite}' if non_finite else 'all finite'}",
+        f"  numbers   {f'missing: {found.missing}' if found.missing else numbers}",
         "",
         table(("variable", "shape", "dtype", "norm", "NaN", "inf"), (
-            (variable.name, _shape(variable.shape), variable.dtype, _significant(variable.norm), str(variable.n_nan),
-             str(variable.n_inf)) for variable in found.variables))])
+            (variable.name, _shape(variable.shape), variable.dtype, _significant(variable.norm),
+             *("-" if number is None else str(number) for number in (variable.n_nan, variable.n_inf)))
+            for variable in found.variables))])
 
 
 def errors(heading: str, found: Evaluation) -> str:
@@ -158,6 +160,8 @@ def _step(found: Inspection) -> str:
 
     if found.step is None:
         return "unknown"
+    if found.epochs is None:
+        return str(found.step)
     return f"{found.step}, {found.epochs:.4g} epochs of MNIST at {STEPS_PER_EPOCH} steps per epoch"
 
 
