@@ -202,6 +202,23 @@ class TestOtherNames:
         (models / "my_model-20000.meta").touch()
         assert checkpoints.find(models).prefix == prefix
 
+    @pytest.mark.parametrize("is_named", [True, False])
+    def test_the_single_file_of_tensorflow_0_without_a_graph(self, models, tmp_path, is_named):
+        """Named by the state file beside others, or alone and known by its content."""
+        folder = models if is_named else tmp_path / "alone"
+        folder.mkdir(exist_ok=True)
+        (folder / "notes.txt").write_text("the best so far")
+        weights = checkpoints.read_variables(self.prefixes(models, 1000)[0])
+        prefix = write_checkpoint(folder / "vae", weights, write_version=tf.train.SaverDef.V1)
+        if is_named:
+            (folder / "checkpoint").write_text('model_checkpoint_path: "/tmp/vae"\n')
+        assert checkpoints.find(folder).prefix == prefix
+
+    def test_a_folder_and_a_prefix_as_text(self, models):
+        [prefix, *_] = self.prefixes(models, 10000)
+        assert checkpoints.find(str(models)).prefix == checkpoints.find(prefix).prefix == prefix
+        assert checkpoints.latest_valid(str(models)) == (None, {})
+
     def test_parameter_epoch_comes_first(self, models):
         """A folder of the original's is read as before, whatever else is in it."""
         weights = checkpoints.read_variables(self.prefixes(models, 1000)[0])
@@ -214,3 +231,50 @@ class TestOtherNames:
         write_checkpoint(tmp_path / "other-1", {"w": np.zeros(2, np.float32)})
         with pytest.raises(checkpoints.CheckpointError, match=r"other-1: expected the variable encoder_hidden_1/w1"):
             checkpoints.find(tmp_path)
+
+
+class TestOfAnyProgram:
+    """A folder without a checkpoint of this network."""
+
+    @pytest.fixture
+    def others(self, tmp_path):
+        for step in (1, 2, 10):
+            write_checkpoint(tmp_path / f"other-{step}", {"w": np.full(1000, step, np.float32)})
+        return tmp_path
+
+    def test_the_latest(self, others):
+        assert checkpoints.find(others, any_program=True) == (
+            str(others / "other-10"), {}, [str(others / "other-2"), str(others / "other-1")])
+
+    def test_one_that_is_damaged_or_gone_is_named(self, others):
+        flip_a_byte(others / "other-10.data-00000-of-00001")
+        (others / "checkpoint").write_text('model_checkpoint_path: "gone-7"')
+        found = checkpoints.find(others, any_program=True)
+        assert (found.prefix, found.others) == (str(others / "other-2"), [str(others / "other-1")])
+        assert [*found.problems] == [str(others / "other-10"), str(others / "gone-7")]
+
+    def test_one_of_this_network_is_preferred(self, others, folder):
+        write_checkpoint(others / "a", checkpoints.read_network(str(folder / "parameter20.ckpt"))[1])
+        assert checkpoints.find(others, any_program=True).prefix == str(others / "a")
+
+    def test_an_index_if_no_values_are_there(self, others):
+        for path in others.glob("*.data*"):
+            path.unlink()
+        assert checkpoints.find(others, any_program=True).prefix == str(others / "other-10")
+        with pytest.raises(checkpoints.CheckpointError, match="no file other-10"):
+            checkpoints.find(others)
+
+
+@pytest.mark.parametrize(("content", "kind"), [
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer: `git lfs pull`"),
+    (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
+    (b"PK\x03\x04" + bytes(26) + b"archive/data.pkl" + bytes(99), "a PyTorch file"),
+    (b"PK\x03\x04" + bytes(26) + b"metadata.json" + bytes(99), "a ZIP archive"),
+    (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + bytes(99), "a PyTorch file"),
+    (b"\x08\x01\x12\xf0\x01" + bytes(99), "a SavedModel's graph; its variables are in the checkpoint variables/")])
+@pytest.mark.parametrize("name", ["", "model"])
+def test_other_formats_are_named(tmp_path, content, kind, name):
+    (tmp_path / "a.txt").write_text("notes")
+    (tmp_path / "model").write_bytes(content)
+    with pytest.raises(checkpoints.CheckpointError, match=rf"^{tmp_path / name}: expected .*, found: .*{kind}"):
+        checkpoints.read_variables(checkpoints.find(tmp_path / name).prefix)

@@ -64,6 +64,24 @@ def test_inspect_reads_other_programs_checkpoints(in_tmp, capsys):
     assert json.loads(run(capsys, "inspect", "x.ckpt", "--json"))["inspection"]["variables"][0]["n_nan"] == 4
 
 
+def test_inspect_reads_a_folder_of_another_program(in_tmp, capsys):
+    Path("models").mkdir()
+    write_checkpoint("models/m-7", {"dense/kernel": np.ones((2, 2), np.float32), "global_step": np.int64(7)})
+    output = run(capsys, "inspect", "models")
+    assert output.startswith(f"{Path('models', 'm-7')}\n")
+    assert "\n  step      7\n" in output
+    assert run_mnist.main(["evaluate", "models", *OTHER]) == 2
+    assert "m-7: expected the variable encoder_hidden_1/w1" in one_line_error(capsys)
+
+
+def test_inspect_lists_an_index_without_values(old, capsys):
+    (old / "parameter20.ckpt.data-00000-of-00001").unlink()
+    output = run(capsys, "inspect", old / "parameter20.ckpt")
+    assert "\n  numbers   missing: no file parameter20.ckpt.data-00000-of-00001\n" in output
+    assert ["decoder_hidden_1/w4", "2", "x", "12", "float32", "-", "-", "-"] in [
+        line.split() for line in output.splitlines()]
+
+
 def test_evaluate_prints_the_functions_results(old, capsys, idx_folder):
     flags = ("--draws", "3", "--iwae_samples", "2", "--n_images", "40", "--seed", "5")
     lines = run(capsys, "evaluate", old / "parameter20.ckpt.index", *OTHER, *flags).splitlines()

@@ -20,7 +20,7 @@ def inspect(flags: argparse.Namespace) -> str:
     """What is in a checkpoint."""
     from vae_graph.checkpoints import inspection
 
-    found = inspection.inspect(find_checkpoint(flags.checkpoint))
+    found = inspection.inspect(find_checkpoint(flags.checkpoint, any_program=True))
     return report.as_json(flags, inspection=found) if flags.json else report.inspection(found)
 
 

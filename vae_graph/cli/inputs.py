@@ -21,9 +21,9 @@ NO_MNIST = """\
 {line}"""
 
 
-def find_checkpoint(path: Path) -> str:
+def find_checkpoint(path: Path, any_program: bool = False) -> str:
     """The prefix of the checkpoint that a path refers to; prints which ones of a folder are not taken."""
-    found = vae_graph.checkpoints.find(path)
+    found = vae_graph.checkpoints.find(path, any_program)
     for problem in found.problems.values():
         print(f"skipped: {problem}")
     if found.others:
