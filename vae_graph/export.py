@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import os
+import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,6 @@ from vae_graph.checkpoints.safe_names import safe_dir
 from vae_graph.errors import UserError, first_line
 from vae_graph.model import Bernoulli_decoder, gaussian_encoder
 
-NAMES = {*checkpoints.model_shapes(checkpoints.LayerSizes(1, 1, 1, 1))}      # of the twelve variables
 MAX_HEADER_SIZE = 100_000        # of a safetensors file with twelve arrays: larger by far
 
 
@@ -74,20 +74,35 @@ def onnx(prefix: str, folder: Path) -> None:
 def npz(prefix: str, path: Path) -> None:
     """Write the twelve variables of a checkpoint's network under their names, for `numpy.load`.
 
+    Of a checkpoint of another program, it writes all arrays; those of types that NumPy lacks become float32, and
+    strings and the like are left out.
+
     Args:
         prefix: the checkpoint.
         path: the file; it is written atomically and replaces an earlier export, but nothing else.
 
     Raises:
-        CheckpointError: the checkpoint is invalid, not of this network, or has NaN or infinity in it.
+        CheckpointError: the checkpoint is invalid, or of this network with NaN or infinity in it.
         ExportError: the file cannot be written, or is there and not an earlier export.
     """
-    def content(network: dict[str, Any]) -> bytes:
+    variables = checkpoints.read_variables(prefix)
+    try:
+        checkpoints.layer_sizes(prefix, variables)
+    except checkpoints.CheckpointError:
+        arrays = {name: value if value.dtype.isbuiltin == 1 else value.astype(np.float32)
+                  for name, value in variables.items() if not value.dtype.names}
+    else:
+        arrays = checkpoints.read_network(prefix)[1]
+
+    def content(arrays: dict[str, Any]) -> bytes:
         buffer = io.BytesIO()
-        np.savez(buffer, **network)
+        with zipfile.ZipFile(buffer, "w") as archive:        # as `np.savez`, for any names, such as "file"
+            for name, value in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, value, allow_pickle=False)
         return buffer.getvalue()
 
-    _write_arrays(prefix, path, content, _names_in_npz)
+    _write_arrays(arrays, path, content, _names_in_npz)
 
 
 def safetensors(prefix: str, path: Path) -> None:
@@ -99,7 +114,8 @@ def safetensors(prefix: str, path: Path) -> None:
     Raises:
         CheckpointError, ExportError: see `npz`; or the package safetensors is not installed.
     """
-    _write_arrays(prefix, path, _import_extra("safetensors.numpy", "--safetensors").save, _names_in_safetensors)
+    save = _import_extra("safetensors.numpy", "--safetensors").save
+    _write_arrays(checkpoints.read_network(prefix)[1], path, save, _names_in_safetensors)
 
 
 def _import_extra(module: str, flag: str) -> ModuleType:
@@ -141,23 +157,22 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         raise ExportError(f"{folder}: expected a writable folder, found: {first_line(error)}") from None
 
 
-def _write_arrays(prefix: str, path: Path, content: Callable[[dict[str, Any]], bytes],
+def _write_arrays(arrays: dict[str, Any], path: Path, content: Callable[[dict[str, Any]], bytes],
                   names_in: Callable[[Path], set[str]]) -> None:
-    """Write a checkpoint's network as one file, atomically, unless another file is there.
+    """Write arrays as one file, atomically, unless another file is there.
 
     Args:
         content: the file's bytes, from the arrays by their names.
         names_in: the names of the arrays in a file of this format; none in another file.
     """
-    if path.exists() and not (path.is_file() and names_in(path) == NAMES):
+    if path.exists() and not (path.is_file() and names_in(path) == arrays.keys()):
         found = "a folder" if path.is_dir() else "another file"
         raise ExportError(f"{path}: expected a new file or an earlier export, found {found}")
-    network = checkpoints.read_network(prefix)[1]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.remove_stale(path.parent)
-        files.write_atomic(path, content(network))
-    except OSError as error:
+        files.write_atomic(path, content(arrays))
+    except (OSError, struct.error) as error:         # the second: a name that is too long for an archive
         raise ExportError(f"{path}: expected a writable file, found: {error}") from None
 
 

@@ -74,6 +74,15 @@ def test_inspect_reads_a_folder_of_another_program(in_tmp, capsys):
     assert "m-7: expected the variable encoder_hidden_1/w1" in one_line_error(capsys)
 
 
+def test_arrays_of_another_program_are_exported(in_tmp, capsys):
+    Path("models").mkdir()
+    write_checkpoint("models/m-7", {"dense/kernel": np.ones((2, 2), np.float32)})
+    run(capsys, "export", "models", "--npz", "x.npz")
+    assert [*np.load("x.npz")] == ["dense/kernel"]
+    assert run_mnist.main(["export", "models", "model", "--npz", "x.npz"]) == 2
+    assert "expected the variable encoder_hidden_1/w1" in one_line_error(capsys)
+
+
 def test_inspect_lists_an_index_without_values(old, capsys):
     (old / "parameter20.ckpt.data-00000-of-00001").unlink()
     output = run(capsys, "inspect", old / "parameter20.ckpt")

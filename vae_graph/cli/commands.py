@@ -132,7 +132,7 @@ def export(flags: argparse.Namespace) -> str:
     if not wanted:
         raise exports.ExportError("DIR: expected a folder to export to, --onnx DIR, --npz FILE or --safetensors FILE, "
                                   "found none of them")
-    prefix = find_checkpoint(flags.checkpoint)
+    prefix = find_checkpoint(flags.checkpoint, any_program=all(write is exports.npz for _, write in wanted))
     for place, write in wanted:
         write(prefix, place)
     return f"{prefix} is exported to {' and '.join(str(place) for place, _ in wanted)}"

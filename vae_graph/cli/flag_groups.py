@@ -172,7 +172,8 @@ def export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("saved_model", type=path_arg("a folder"), nargs="?", metavar="DIR",
                         help="folder for a SavedModel with the signatures encode, decode and reconstruct")
     parser.add_argument("--npz", type=path_arg("a file"), metavar="FILE",
-                        help="file for the twelve weights and biases as NumPy arrays")
+                        help="file for the twelve weights and biases as NumPy arrays, or for all arrays of another "
+                             "program's checkpoint")
     parser.add_argument("--safetensors", type=path_arg("a file"), metavar="FILE",
                         help="file for the same arrays in the safetensors format; needs the package safetensors")
     parser.add_argument("--onnx", type=path_arg("a folder"), metavar="DIR",
