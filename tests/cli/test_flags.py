@@ -105,6 +105,15 @@ def test_flags_and_their_defaults(argv, expected):
     assert expected.items() <= vars(parse_flags(argv)).items()
 
 
+def test_the_home_in_every_path():
+    """As after `=`, where no shell expands it."""
+    found = vars(parse_flags(["export", "~/a", "~/b", "--npz=~/c", "--safetensors=~/d", "--onnx=~/e"]))
+    assert [found[name] for name in ("checkpoint", "saved_model", "npz", "safetensors", "onnx")] == [
+        Path.home() / name for name in "abcde"]
+    found = vars(parse_flags([f"--{name}_dir=~/x" for name in ("data", "checkpoint", "figures")]))
+    assert {found[f"{name}_dir"] for name in ("data", "checkpoint", "figures")} == {Path.home() / "x"}
+
+
 def test_the_default_training_is_the_settings():
     assert run_mnist.settings_from(parse_flags([])) == Settings()
     assert run_mnist.settings_from(argparse.Namespace(**vars(parse_flags(["sweep"])) | {"n_z": 2})) == Settings()

@@ -35,18 +35,6 @@ def mirror(folder):
     return serve(functools.partial(QuietHandler, directory=str(folder)))
 
 
-@pytest.fixture
-def small_mnist(idx_folder, monkeypatch):
-    """`idx_folder`, whose digests replace MNIST's, so that its files are valid downloads."""
-    names = ("TRAIN_IMAGES", "TRAIN_LABELS", "TEST_IMAGES", "TEST_LABELS")
-    for name in names:
-        file = getattr(datasets, name)
-        _, digest = data.read_idx(idx_folder / file.name, file.item_shape)
-        monkeypatch.setattr(datasets, name, dataclasses.replace(file, sha256=digest))
-    monkeypatch.setattr(datasets, "FILES", tuple(getattr(datasets, name) for name in names))
-    return idx_folder
-
-
 @pytest.mark.parametrize(("data_dir", "name"), [("http://example.org/mnist", "--data_dir"), (None, "MNIST_DIR")])
 def test_a_url_is_no_folder(monkeypatch, data_dir, name):
     monkeypatch.setenv("MNIST_DIR", "http://example.org/mnist")
@@ -105,7 +93,7 @@ class TestDownload:
     def test_no_mirror_has_it(self, small_mnist, tmp_path):
         with mirror(tmp_path / "nothing") as empty, pytest.raises(data.MnistUnavailable, match="404"):
             data.mnist(tmp_path / "data", mirrors=[empty])
-        assert list((tmp_path / "data").iterdir()) == []
+        assert not (tmp_path / "data").exists()
 
     def test_a_mirror_that_does_not_answer_times_out(self, small_mnist, tmp_path, monkeypatch):
         monkeypatch.setattr(download, "ANSWER_TIMEOUT", 0.3)
@@ -187,8 +175,9 @@ class TestDownload:
         assert download.ANSWER_TIMEOUT + download.STALL_TIMEOUT <= 15
 
     def test_a_folder_that_cannot_be_created(self, tmp_path):
+        """It is refused before a mirror is asked."""
         (tmp_path / "file").touch()
-        with pytest.raises(data.MnistUnavailable, match="found no folder to download into: Not a directory"):
+        with pytest.raises(data.MnistUnavailable, match=r"found no folder to download into: .*file is not a writable"):
             data.mnist(tmp_path / "file" / "data")
 
     def test_a_limit_of_file_sizes(self, small_mnist, tmp_path):

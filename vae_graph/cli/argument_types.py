@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,6 @@ def path_arg(what: str) -> Callable[[str], Path]:
     """An argument type: the name of a file or folder."""
     def convert(text: str) -> Path:
         if text and "://" not in text:
-            return Path(text)
+            return Path(os.path.expanduser(text))        # shells leave a quoted ~, and one after =, as it is
         raise argparse.ArgumentTypeError(f"expected the name of {what}, found {'the URL ' if text else ''}{text!r}")
     return convert

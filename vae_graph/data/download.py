@@ -1,6 +1,8 @@
 """Downloads of data files: bounded in time, and validated before they get their names. Needs no TensorFlow."""
 
 import contextlib
+import itertools
+import os
 import queue
 import sys
 import threading
@@ -29,17 +31,16 @@ def download(names: Sequence[str], folder: Path, mirrors: Sequence[str], validat
 
     Args:
         names: the files' names, on the mirrors and in the folder; those already there are skipped.
-        folder: created if missing.
+        folder: created, if missing, with the first bytes.
         mirrors: URLs, each ending in a slash, tried in turn.
         validate: called with a downloaded file and its URL before it gets its name; raises ValueError if it is invalid.
 
     Raises:
         DownloadError: a file cannot be downloaded; the message has the reason for each mirror.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DownloadError(f"no folder to download into: {error.strerror or error}") from None
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise DownloadError(f"no folder to download into: {place} is not a writable folder")
     failures = []
     for mirror in mirrors:
         try:
@@ -55,11 +56,14 @@ def download(names: Sequence[str], folder: Path, mirrors: Sequence[str], validat
 
 
 def _download_file(url: str, path: Path, validate: Callable[[Path, str], None]) -> None:
+    chunks = _chunks(url)
+    first = next(chunks, b"")
+    path.parent.mkdir(parents=True, exist_ok=True)
     files.remove_stale(path.parent)
     with files.staging_dir(path.parent) as staging:
         temporary = staging / path.name
         with open(temporary, "wb") as file:
-            for chunk in _chunks(url):
+            for chunk in itertools.chain([first], chunks):
                 file.write(chunk)
                 if file.tell() > MAX_SIZE:
                     raise DownloadError(f"{url}: more than {MAX_SIZE} bytes")
