@@ -194,6 +194,17 @@ class TestWithoutMnist:
         assert {path.name for path in Path("figures").iterdir()} == {"rendered"}
         assert {path.name for path in Path("checkpoints").iterdir()} == {"rendered"}
 
+    def test_auto_takes_none_beside_what_looks_like_mnist(self, no_mnist, few_rendered_digits, tmp_path, monkeypatch,
+                                                          capsys):
+        def unreachable(*args):
+            raise datasets.DownloadError("no mirror answers")
+
+        monkeypatch.setattr(datasets, "download", unreachable)
+        (tmp_path / "mnist.pkl.gz").touch()
+        assert run_mnist.main(["--data_dir", str(tmp_path), *SMALL]) == 2
+        assert one_line_error(capsys).endswith("found mnist.pkl.gz in it, and no mirror answers; --dataset rendered "
+                                               "runs without MNIST")
+
     def test_mnist_is_mnist_or_an_error(self, no_mnist, capsys):
         assert run_mnist.main(["--dataset", "mnist", "--data_dir", no_mnist]) == 2
         assert one_line_error(capsys).startswith(f"{no_mnist}: expected train-images-idx3-ubyte.gz, ")
@@ -231,7 +242,8 @@ def test_a_batch_too_large_is_one_line(in_tmp, capsys):
 def test_an_invalid_data_file_is_one_line(in_tmp, idx_folder, capsys):
     (idx_folder / datasets.TEST_IMAGES.name).write_text("<!doctype html>")
     assert run_mnist.main(FLAGS) == 2
-    assert one_line_error(capsys).startswith(f"{idx_folder / datasets.TEST_IMAGES.name}: expected a gzip file, found ")
+    assert one_line_error(capsys) == (f"{idx_folder / datasets.TEST_IMAGES.name}: expected an IDX file, found an HTML "
+                                      "page")
 
 
 class TestFullDisk:

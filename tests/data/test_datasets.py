@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ class TestReadIdx:
         assert data.read_idx(tmp_path / "labels.gz", ())[0].tolist() == [7, 0, 9]
 
     @pytest.mark.parametrize(("content", "expected"), [
-        pytest.param(b"<!doctype html><title>moved</title>", "expected a gzip file, found .*<!", id="HTML"),
+        pytest.param(b"<!doctype html><title>moved</title>", "expected an IDX file, found an HTML page", id="HTML"),
         pytest.param(b"", "expected an IDX header of 8 bytes, found 0", id="empty"),
         pytest.param(gzip.compress(b"\0\0\x08\1\0"), "expected an IDX header of 8 bytes, found 5", id="half a header"),
         pytest.param(gzip.compress(b"\0\0\x08\1\0\0\0\2\7\7")[:-9], "expected a complete gzip file",
@@ -53,6 +54,13 @@ class TestReadIdx:
             data.read_idx(path, ())
         assert str(error.value).startswith(f"{path}: ")
         assert "\n" not in str(error.value)
+
+    def test_uncompressed_under_any_name(self, tmp_path):
+        write_idx(tmp_path / "labels.gz", np.uint8([7, 0, 9]))
+        content = gzip.decompress((tmp_path / "labels.gz").read_bytes())
+        (tmp_path / "plain.gz").write_bytes(content)
+        items, digest = data.read_idx(str(tmp_path / "plain.gz"), ())
+        assert (items.tolist(), digest) == ([7, 0, 9], hashlib.sha256(content).hexdigest())
 
     def test_refuses_images_of_another_shape(self, tmp_path):
         write_idx(tmp_path / "images.gz", np.zeros((3, 32, 32), np.uint8))
@@ -116,6 +124,77 @@ def test_another_set_in_mnists_format_is_not_mnist(idx_folder):
     assert {path.name: path.read_bytes() for path in idx_folder.iterdir()} == before
 
 
+class TestForms:
+    """MNIST as other programs store it; `small_mnist` stands for it."""
+
+    @staticmethod
+    def check(folder, small_mnist):
+        found, expected = data.mnist(folder, mirrors=[]), data.other(small_mnist)
+        np.testing.assert_array_equal(found.train.pixels, expected.train.pixels)
+        np.testing.assert_array_equal(found.test.digits, expected.test.digits)
+        assert found.sha256 == expected.sha256
+
+    @pytest.mark.parametrize("name", [
+        pytest.param(lambda name: name, id="mirror"),
+        pytest.param(lambda name: name.removesuffix(".gz"), id="uncompressed"),
+        pytest.param(lambda name: name.removesuffix(".gz").replace("-idx", ".idx"), id="with a dot"),
+        pytest.param(lambda name: f"raw/{name}", id="torchvision, MNIST"),
+        pytest.param(lambda name: f"MNIST/raw/{name.removesuffix('.gz')}", id="torchvision, root")])
+    def test_idx_files(self, small_mnist, tmp_path, name):
+        for file in datasets.FILES:
+            path = tmp_path / name(file.name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = (small_mnist / file.name).read_bytes()
+            path.write_bytes(content if path.suffix == ".gz" else gzip.decompress(content))
+        self.check(str(tmp_path), small_mnist)
+        assert data.other(tmp_path).sha256 == data.other(small_mnist).sha256
+
+    @staticmethod
+    def write_keras(folder, small_mnist, **changes):
+        arrays = {name: data.read_idx(small_mnist / file.name, file.item_shape)[0].reshape(-1, *file.item_shape)
+                  for name, file in zip(datasets.KERAS_ARRAYS.values(), datasets.FILES, strict=True)}
+        np.savez(folder / "mnist.npz", **arrays | changes)
+
+    def test_keras(self, small_mnist, tmp_path):
+        self.write_keras(tmp_path, small_mnist)
+        self.check(tmp_path, small_mnist)
+
+    @pytest.mark.parametrize(("changes", "found"), [
+        ({"y_test": np.zeros(60, np.uint8)}, r"MNIST's content \(SHA-256 .*delete the file"),
+        ({"x_train": np.zeros((3, 784), np.uint8)}, r"x_train of type uint8 and shape \('n', 28, 28\), found .* 784"),
+        ({"y_train": np.uint8(1)}, "y_train of type uint8"), ({"x_train": np.zeros((0, 28, 28), np.uint8)}, "content"),
+        ({"y_train": np.array([None])}, "the array y_train, found Object arrays cannot be loaded .*; delete the file")])
+    def test_another_file_of_keras_name(self, small_mnist, tmp_path, changes, found):
+        self.write_keras(tmp_path, small_mnist, **changes)
+        with pytest.raises(data.DataError, match=f"^{tmp_path / 'mnist.npz'}: expected .*{found}") as error:
+            data.mnist(tmp_path, mirrors=[])
+        assert "\n" not in str(error.value)
+
+    @pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY", b"x" * 99])
+    def test_any_bytes_under_keras_name(self, tmp_path, content):
+        (tmp_path / "mnist.npz").write_bytes(content)
+        with pytest.raises(data.DataError, match="npz: expected a NumPy archive with the array x_train, found File is"):
+            data.mnist(tmp_path, mirrors=[])
+
+    @pytest.mark.parametrize("content", [b"", b"<html>", b"\x1f\x8b\x08\0"])
+    def test_a_file_to_delete(self, small_mnist, content):
+        path = small_mnist / datasets.TRAIN_LABELS.name
+        path.write_bytes(content)
+        with pytest.raises(data.DataError, match=f"^{path}: expected .*; delete the file to download it again$"):
+            data.mnist(small_mnist)
+        path.unlink()
+        path.mkdir()
+        with pytest.raises(data.DataError, match=r": expected a readable file, found [^;]*$"):
+            data.mnist(small_mnist)
+
+    @pytest.mark.parametrize("name", ["mnist.pkl.gz", "MNIST_train.csv", "t10k-images-idx3-ubyte.gz"])
+    def test_a_near_miss_is_named(self, tmp_path, name):
+        (tmp_path / name).touch()
+        with pytest.raises(data.MnistUnavailable, match=f"found {name} in it, and "):
+            data.mnist(tmp_path, mirrors=[])
+        assert data.like_mnist(tmp_path) == [name]
+
+
 @pytest.mark.parametrize(("data_dir", "environment", "folder"), [
     ("given", "set", "given"), (None, "set", "set"), (None, None, "data"), (None, "", "data")])
 def test_the_data_folder(monkeypatch, data_dir, environment, folder):
@@ -123,6 +202,13 @@ def test_the_data_folder(monkeypatch, data_dir, environment, folder):
     if environment is not None:
         monkeypatch.setenv("MNIST_DIR", environment)
     assert str(data.data_folder(data_dir)) == folder
+
+
+def test_the_home_in_the_data_folder(monkeypatch):
+    home = os.path.expanduser("~")
+    monkeypatch.setenv("MNIST_DIR", "~/set")
+    assert data.data_folder() == Path(home, "set")
+    assert data.data_folder("~/given") == Path(home, "given")
 
 
 class TestRenderedDigits:

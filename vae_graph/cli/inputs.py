@@ -44,6 +44,8 @@ def load_data(flags: argparse.Namespace) -> DataSet:
     except data.MnistUnavailable as reason:
         if flags.dataset == "mnist":
             raise
+        if data.like_mnist(data_folder):         # rendered digits are not what its owner wants
+            raise data.DataError(f"{reason}; --dataset rendered runs without MNIST") from None
         print(NO_MNIST.format(line="*" * 100, folder=printable(data_folder), reason=reason))
         return data.rendered_digits()
 

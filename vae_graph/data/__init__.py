@@ -13,6 +13,7 @@ from vae_graph.data.datasets import (
     MnistUnavailable,
     Split,
     data_folder,
+    like_mnist,
     mnist,
     other,
     read_idx,
@@ -20,4 +21,4 @@ from vae_graph.data.datasets import (
 )
 
 __all__ = ["FILES", "MIRRORS", "MNIST_SHA256", "DataError", "DataSet", "IdxFile", "MnistUnavailable", "Split",
-           "data_folder", "mnist", "other", "read_idx", "rendered_digits"]
+           "data_folder", "like_mnist", "mnist", "other", "read_idx", "rendered_digits"]

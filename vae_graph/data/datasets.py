@@ -1,16 +1,19 @@
 """MNIST as the original used it: found or downloaded, validated, decoded and split.
 
-The four files are gzipped IDX (http://yann.lecun.com/exdb/mnist/). A file is identified by the SHA-256 of
-its UNCOMPRESSED content, since the same images recompressed are the same data.
+The four files are IDX (http://yann.lecun.com/exdb/mnist/), gzipped or not; Keras' `mnist.npz` has the same arrays. A
+file is identified by the SHA-256 of its UNCOMPRESSED content, since the same images recompressed are the same data.
 """
 
 import gzip
 import hashlib
 import os
+import re
+import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -41,6 +44,10 @@ TEST_LABELS = IdxFile("t10k-labels-idx1-ubyte.gz", (),
                       "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2")
 FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 MNIST_SHA256 = {file.name: file.sha256 for file in FILES}
+
+KERAS_FILE = "mnist.npz"
+KERAS_ARRAYS = dict(zip(MNIST_SHA256, ("x_train", "y_train", "x_test", "y_test"), strict=True))
+LIKE_MNIST = re.compile(r"mnist|(train|t10k)-(images|labels)", re.IGNORECASE)     # in a file's name
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -102,14 +109,14 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
     if "://" in str(folder):
         raise DataError(f"{'--data_dir' if data_dir else 'MNIST_DIR'}: expected the name of a folder, found the URL "
                         f"{folder}")
-    return Path(folder)
+    return Path(os.path.expanduser(folder))
 
 
-def mnist(folder: Path, mirrors: Sequence[str] = MIRRORS) -> DataSet:
+def mnist(folder: str | Path, mirrors: Sequence[str] = MIRRORS) -> DataSet:
     """MNIST from `folder`; missing files are downloaded into it first.
 
     Args:
-        folder: of the four gzipped files.
+        folder: of the four files, see `find_file`; or of Keras' `mnist.npz`.
         mirrors: URLs, each ending in a slash, tried in turn.
 
     Returns:
@@ -119,24 +126,50 @@ def mnist(folder: Path, mirrors: Sequence[str] = MIRRORS) -> DataSet:
         MnistUnavailable: a file is missing and cannot be downloaded.
         DataError: a file that is there is not MNIST's. It is not changed.
     """
-    missing = [file for file in FILES if not (folder / file.name).exists()]
-    if missing:
+    folder = Path(folder)
+    missing = [file for file in FILES if not find_file(folder, file).exists()]
+    is_keras = bool(missing) and (folder / KERAS_FILE).is_file()
+    if missing and not is_keras:
         _download(missing, folder, mirrors)
-    contents = {file: read_idx(folder / file.name, file.item_shape) for file in FILES}
-    for file, (_, digest) in contents.items():
-        if digest != file.sha256:
-            raise DataError(f"{folder / file.name}: expected MNIST's content (SHA-256 {file.sha256}), found {digest}; "
+    contents = {}
+    for file in FILES:
+        path = folder / KERAS_FILE if is_keras else find_file(folder, file)
+        try:
+            contents[file] = _read_keras(path, file) if is_keras else read_idx(path, file.item_shape)
+        except DataError as error:
+            hint = "; delete the file to download it again" if path.is_file() and os.access(path, os.R_OK) else ""
+            raise DataError(f"{error}{hint}") from None
+        if (digest := contents[file][1]) != file.sha256:
+            raise DataError(f"{path}: expected MNIST's content (SHA-256 {file.sha256}), found {digest}; "
                             "delete the file to download it again, or pass --dataset other for another data set")
     return _data_set("MNIST", "", contents)
 
 
-def other(folder: Path) -> DataSet:
+def find_file(folder: Path, file: IdxFile) -> Path:
+    """Where one of the four files is: gzipped or not, in the folder or where torchvision puts it below its root.
+
+    If it is nowhere, where it would be downloaded to.
+    """
+    plain = file.name.removesuffix(".gz")
+    places = [below / name for below in (folder, folder / "raw", folder / "MNIST" / "raw")
+              for name in (file.name, plain, plain.replace("-idx", ".idx"))]
+    return next((path for path in places if path.exists()), places[0])
+
+
+def like_mnist(folder: Path) -> list[str]:
+    """The names in a folder that look like MNIST's, in whatever format."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return sorted(name for name in names if LIKE_MNIST.search(name))
+
+
+def other(folder: str | Path) -> DataSet:
     """Another data set in MNIST's format and under its file names, such as Fashion-MNIST; named after its folder.
 
     Raises:
         DataError: a file is missing or malformed, images and labels differ in number, or a label exceeds 9.
     """
-    contents = {file: read_idx(folder / file.name, file.item_shape) for file in FILES}
+    folder = Path(folder)
+    contents = {file: read_idx(find_file(folder, file), file.item_shape) for file in FILES}
     for images, labels in ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS)):
         n_images, n_labels = len(contents[images][0]), len(contents[labels][0])
         if n_images != n_labels:
@@ -160,8 +193,8 @@ def rendered_digits(seed: int = 0, n_train: int = 12_000, n_test: int = 2_000) -
                                                      for file, part in parts.items()})
 
 
-def read_idx(path: Path, item_shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
-    """The items of one gzipped IDX file of unsigned bytes, and the SHA-256 of its uncompressed content.
+def read_idx(path: str | Path, item_shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
+    """The items of one IDX file of unsigned bytes, gzipped or not, and the SHA-256 of its uncompressed content.
 
     Args:
         path: the file.
@@ -171,18 +204,20 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
         uint8 [count, product of item_shape], or [count] for labels; the digest in hexadecimal.
 
     Raises:
-        DataError: no such file, not gzip, truncated, or not the expected IDX file.
+        DataError: no such file, truncated, or not the expected IDX file.
     """
+    path = Path(path)
     item_size = int(np.prod(item_shape))
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise DataError(f"{path}: expected a gzipped IDX file, found no regular file")
+        raise DataError(f"{path}: expected an IDX file, found no regular file")
     try:
-        with gzip.open(path) as file:
+        with open(path, "rb") as raw, gzip.open(raw) if raw.read(2) == b"\x1f\x8b" else raw as file:
+            raw.seek(0)
             header, count = _read_header(path, file, item_shape)
             # One byte more than announced, to detect a file that is too long.
             body = file.read(count * item_size + 1)
     except FileNotFoundError:
-        raise DataError(f"{path}: expected a gzipped IDX file, found no such file") from None
+        raise DataError(f"{path}: expected an IDX file, found no such file") from None
     except gzip.BadGzipFile as error:
         raise DataError(f"{path}: expected a gzip file, found {error}") from None
     except (EOFError, zlib.error) as error:
@@ -199,11 +234,29 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     return items.reshape(count, item_size) if item_shape else items, digest.hexdigest()
 
 
-def _read_header(path: Path, file: gzip.GzipFile, item_shape: tuple[int, ...]) -> tuple[bytes, int]:
+def _read_keras(path: Path, file: IdxFile) -> tuple[np.ndarray, str]:
+    """What `read_idx` gives of one of the four files, from Keras' archive of them all."""
+    name = KERAS_ARRAYS[file.name]
+    try:
+        with open(path, "rb") as raw, np.lib.npyio.NpzFile(raw) as archive:
+            items = archive[name]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: expected a NumPy archive with the array {name}, found {error}") from None
+    if items.dtype != np.uint8 or items.ndim != 1 + len(file.item_shape) or items.shape[1:] != file.item_shape:
+        raise DataError(f"{path}: expected {name} of type uint8 and shape {('n', *file.item_shape)}, found "
+                        f"{items.dtype} {items.shape}")
+    header = np.array([0x0800 + items.ndim, *items.shape], ">u4").tobytes()
+    digest = hashlib.sha256(header + items.tobytes()).hexdigest()
+    return items.reshape(len(items), int(np.prod(file.item_shape))) if file.item_shape else items, digest
+
+
+def _read_header(path: Path, file: BinaryIO | gzip.GzipFile, item_shape: tuple[int, ...]) -> tuple[bytes, int]:
     """A validated IDX header and the number of items that it announces."""
     n_dimensions = 1 + len(item_shape)
     size = 4 + 4 * n_dimensions
     header = file.read(size)
+    if header.lstrip().startswith(b"<"):
+        raise DataError(f"{path}: expected an IDX file, found an HTML page")
     if len(header) < size:
         raise DataError(f"{path}: expected an IDX header of {size} bytes, found {len(header)} bytes")
     magic, count, *shape = np.frombuffer(header, ">u4").tolist()
@@ -241,8 +294,10 @@ def _download(files: Sequence[IdxFile], folder: Path, mirrors: Sequence[str]) ->
             raise DownloadError(f"{url}: SHA-256 {digest}, which is not MNIST's")
 
     names = [file.name for file in files]
+    similar = like_mnist(folder)
     try:
         download(names, folder, mirrors, validate)
     except DownloadError as error:
+        found = f"{', '.join(similar)} in it, and {error}" if similar else error
         raise MnistUnavailable(f"{folder}: expected {', '.join(names)}, or a mirror that has what is missing, found "
-                               f"{error}") from None
+                               f"{found}") from None
