@@ -248,3 +248,29 @@ def test_a_module_needs_no_import_of_its_own():
               "assert vae_graph.data.__name__ == 'vae_graph.data'")
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
     assert vae_graph.evaluation.__name__ == "vae_graph.evaluation"
+
+
+def test_eager_mode_is_refused():
+    """TensorFlow 2's default, in which every call would silently make new weights."""
+    X = tf.constant(np.zeros((2, 30), np.float32))
+    for build_eagerly in (lambda: model.gaussian_encoder(X, 7, 3, 1.0), lambda: model.Bernoulli_decoder(X, 7, 3, 1.0),
+                          lambda: model.Variational_autoencoder(X, 7, 3, 5, 1.0)):
+        with pytest.raises(ValueError, match=r"found eager mode; .* `with tf.Graph\(\).as_default\(\):`$"):
+            build_eagerly()
+
+
+@pytest.mark.parametrize("shape", [[None, 28, 28, 1], [None, None], None, [30]])
+def test_images_of_unknown_width_are_refused(graph, shape):
+    X = tf.placeholder(tf.float32, shape)
+    for build_network in (lambda: model.gaussian_encoder(X, 7, 3, 1.0),
+                          lambda: model.Variational_autoencoder(X, 7, 3, 5, 1.0)):
+        with pytest.raises(ValueError, match=r"^expected a tensor \[batch, width\] of known width, found the shape .*"):
+            build_network()
+
+
+def test_an_array_in_place_of_a_tensor(graph):
+    X = np.random.default_rng(0).uniform(0, 1, (4, 30)).astype(np.float32)
+    *_, ELBO = model.Variational_autoencoder(X, 7, 3, 5, 1.0)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        assert np.isfinite(session.run(ELBO))

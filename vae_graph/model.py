@@ -28,7 +28,7 @@ def gaussian_encoder(X: tf.Tensor, n_hidden: int, n_z: int, keep_prob: tf.Tensor
         mean, std: float32 [batch, n_z] each; std > 0.
 
     Raises:
-        ValueError: the scopes already hold variables of other shapes in this graph.
+        ValueError: the scopes already hold variables of other shapes in this graph; or see `width`.
     """
     with tf.variable_scope("encoder_hidden_1", reuse=tf.AUTO_REUSE):
         h1 = tf.nn.elu(affine(X, "w1", "b1", n_hidden))                 # [batch, n_hidden]
@@ -59,7 +59,7 @@ def Bernoulli_decoder(z: tf.Tensor, n_hidden: int, n_out: int, keep_prob: tf.Ten
         X_out: float32 [batch, n_out] in [0, 1], not yet clipped.
 
     Raises:
-        ValueError: the scopes already hold variables of other shapes in this graph.
+        ValueError: the scopes already hold variables of other shapes in this graph; or see `width`.
     """
     with tf.variable_scope("decoder_hidden_1", reuse=tf.AUTO_REUSE):
         h4 = tf.nn.elu(affine(z, "w4", "b4", n_hidden))                 # [batch, n_hidden]
@@ -99,9 +99,9 @@ def Variational_autoencoder(X: tf.Tensor, n_hidden_encoder: int, n_z: int, n_hid
         Recon_error, Regularization_error, ELBO: float32 scalars.
 
     Raises:
-        ValueError: the scopes already hold variables of other shapes in this graph.
+        ValueError: the scopes already hold variables of other shapes in this graph; or see `width`.
     """
-    _, n_output = X.shape.as_list()
+    n_output = width(X)
 
     mean, std = gaussian_encoder(X if X_noisy is None else X_noisy, n_hidden_encoder, n_z, keep_prob)
 
@@ -157,8 +157,18 @@ def regularization(mean: tf.Tensor, std: tf.Tensor) -> tf.Tensor:
 
 def affine(x: tf.Tensor, weights: str, biases: str, n_out: int) -> tf.Tensor:
     """x W + b with Xavier (Glorot uniform) weights and zero biases, in the current variable scope."""
-    _, n_in = x.shape.as_list()
+    n_in = width(x)
     # Resource variables, whatever the caller's default: the other kind is deprecated.
     w = tf.get_variable(weights, [n_in, n_out], initializer=tf.glorot_uniform_initializer(), use_resource=True)
     b = tf.get_variable(biases, [n_out], initializer=tf.zeros_initializer(), use_resource=True)
     return tf.matmul(x, w) + b
+
+
+def width(x: tf.Tensor) -> int:
+    """The known width of [batch, width]; ValueError in eager mode, where each call would make new weights."""
+    if tf.executing_eagerly():
+        raise ValueError("expected a graph, found eager mode; build the network in `with tf.Graph().as_default():`")
+    shape = tf.TensorShape(x.shape)
+    if shape.rank != 2 or shape[1] is None:
+        raise ValueError(f"expected a tensor [batch, width] of known width, found the shape {shape}; see tf.reshape")
+    return shape[1]
