@@ -224,8 +224,8 @@ def test_the_arrays_of_another_programs_checkpoint(tmp_path):
     values = {"dense/kernel": np.float32([[1, 2]]), "global_step": np.int64(7), "file": np.float64([3]),
               "half": tf.constant([0.5, 3], tf.bfloat16), "words": tf.constant(["a"])}
     prefix = write_checkpoint(tmp_path / "x", values)
-    for _ in range(2):                   # an earlier export is replaced
-        export.npz(prefix, tmp_path / "x.npz")
+    for path in (tmp_path / "x.npz", str(tmp_path / "x.npz")):           # an earlier export is replaced
+        export.npz(prefix, path)
     with np.load(tmp_path / "x.npz") as arrays:
         assert {name: (arrays[name].tolist(), arrays[name].dtype) for name in arrays} == {
             "dense/kernel": ([[1, 2]], np.float32), "global_step": (7, np.int64), "file": ([3], np.float64),

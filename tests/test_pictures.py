@@ -1,5 +1,7 @@
 """The pictures of a trained model, checked on a checkpoint of TensorFlow 1.4.0."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from tests.numpy_network import PREFIX, decode, encode, weights_of
 from tests.small import SMALL, write_idx
 from vae_graph import checkpoints, evaluation, pictures
 from vae_graph.data import datasets, rendered
+from vae_graph.errors import UserError
+from vae_graph.pages import explorer, graph
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +126,26 @@ def test_noisy_inputs_and_their_reconstructions(digits, weights):
     assert restored.shape == X.shape
 
 
-@pytest.mark.parametrize("function", [
+with_images = pytest.mark.parametrize("function", [
     lambda images: pictures.training_results(PREFIX, images, seed=0), lambda images: pictures.means(PREFIX, images),
     lambda images: pictures.reconstructions(PREFIX, images, seed=0),
-    lambda images: pictures.walk(PREFIX, images[:2], 3)])
+    lambda images: pictures.walk(PREFIX, images[:2], 3),
+    lambda images: evaluation.measure(PREFIX, images), lambda images: graph.page(PREFIX, images),
+    lambda images: explorer.page([PREFIX], images, np.zeros(len(images)), "digits")])
+
+
+@with_images
+@pytest.mark.parametrize(("image", "found"), [
+    (np.full(784, 255, np.uint8), r"pixels in \[0, 1\], found 255 to 255"),
+    (np.linspace(-1, 1, 784), r"pixels in \[0, 1\], found -1 to 1"),
+    (np.full(784, np.nan), r"pixels in \[0, 1\], found nan to nan"),
+    (np.zeros((28, 28)), r"an array of shape \[n, 784\], found \(\d, 28, 28\)")])
+def test_images_that_are_none_are_refused(function, image, found):
+    with pytest.raises(UserError, match=f"^images: expected {found}$"):
+        function(np.stack([image] * 3))
+
+
+@with_images
 def test_images_of_another_size_are_refused(function):
     with pytest.raises(checkpoints.CheckpointError, match="the data's 100 pixels per image, found one for 784"):
         function(np.zeros((3, 100), np.float32))
@@ -187,6 +207,12 @@ def test_denoising_shows_original_noisy_and_restored(digits, drawn):
     for name, images in expected.items():
         np.testing.assert_array_equal(rows[name][0], images)
     assert title == "rendered digits (not MNIST)"
+
+
+def test_a_prefix_as_a_path(digits):
+    for picture in (lambda prefix: pictures.of_prior(prefix, 4, 0),
+                    lambda prefix: pictures.of_walk(prefix, digits, (0, 1), 3)):
+        assert picture(Path(PREFIX)) == picture(PREFIX)
 
 
 def test_samples_are_drawn_without_a_title(drawn):

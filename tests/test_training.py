@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import train, variables_as_bytes
+from tests.helpers import SETTINGS, train, variables_as_bytes
 from vae_graph import checkpoints, data, devices, evaluation, training
 from vae_graph.runs.recorder import Recorder
 from vae_graph.settings import Settings, SettingsError
@@ -134,6 +134,21 @@ def test_a_denoising_run_learns_and_resumes_exactly(digits, tmp_path):
     resumed, _ = train(digits, tmp_path / "b", add_noise=True)
     clean, _ = train(digits, tmp_path / "c")
     assert variables_as_bytes(resumed) == variables_as_bytes(whole) != variables_as_bytes(clean)
+
+
+@pytest.mark.parametrize("pixels", [
+    np.zeros((300, 784), np.float32), np.zeros((300, 28, 28), np.uint8)])
+def test_pixels_that_are_no_bytes_are_refused(pixels, tmp_path):
+    """Floats in [0, 1] would be divided by 255 once more."""
+    with pytest.raises(SettingsError, match=r"^pixels: expected an array of type uint8 and shape \[n, n_input\]"):
+        training.train(pixels, {}, Settings(), tmp_path)
+
+
+def test_a_folder_as_text(digits, tmp_path):
+    (tmp_path / "run").mkdir()
+    prefix, _ = training.train(digits.train.pixels, digits.sha256, dataclasses.replace(SETTINGS, num_epoch=1),
+                               str(tmp_path / "run"), n_towers=1)
+    assert prefix == str(tmp_path / "run" / "parameter0.ckpt")
 
 
 def test_a_batch_larger_than_the_data_is_refused(digits, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints
+from vae_graph.errors import UserError
 from vae_graph.model import Variational_autoencoder, add_noise, gaussian_encoder, log_likelihood, regularization
 
 BATCH_SIZE = 1_000               # images per run; bounds the memory
@@ -109,7 +110,7 @@ def evaluate(prefix: str, images: np.ndarray, digits: np.ndarray, seed: int = 0,
         verbose: show a progress bar.
 
     Raises:
-        CheckpointError: see `measure`.
+        CheckpointError, UserError: see `measure`.
     """
     return summarize(measure(prefix, images, seed, draws, iwae_samples, noisy, verbose), digits)
 
@@ -128,12 +129,13 @@ def measure(prefix: str, images: np.ndarray, seed: int = 0, draws: int = 10, iwa
     Raises:
         CheckpointError: the checkpoint is invalid, not of this network, made for images of another size, or
             gives no finite errors.
+        UserError: see `check_images`.
     """
     # The bound's noise has its own stream: the errors do not depend on whether it is computed.
     noise, bound_noise = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     n_images = len(images)
     with restored(prefix, seed, noisy) as model:
-        check_image_size(prefix, images, model.sizes)
+        check_images(prefix, images, model.sizes)
         mean = np.empty((n_images, model.sizes.n_z))
         Recon_error = np.empty((draws, n_images))
         Regularization_error = np.empty(n_images)
@@ -188,8 +190,18 @@ def batch_slices(n_images: int) -> list[slice]:
     return [slice(start, start + BATCH_SIZE) for start in range(0, n_images, BATCH_SIZE)]
 
 
-def check_image_size(prefix: str, images: np.ndarray, sizes: checkpoints.LayerSizes) -> None:
-    """Raise CheckpointError if a network's input is not of the images' size."""
+def check_images(prefix: str, images: np.ndarray, sizes: checkpoints.LayerSizes) -> None:
+    """Check the images that a network is given.
+
+    Raises:
+        UserError: they are not [n, n_input] in [0, 1].
+        CheckpointError: the network is for images of another size.
+    """
+    if images.ndim != 2:
+        raise UserError(f"images: expected an array of shape [n, {sizes.n_input}], found {images.shape}")
     if images.shape[1] != sizes.n_input:
         raise checkpoints.CheckpointError(f"{prefix}: expected a network for the data's {images.shape[1]} pixels "
                                           f"per image, found one for {sizes.n_input}")
+    # The errors of others are numbers too, and may look better than any model's.
+    if images.size and not (images.min() >= 0 and images.max() <= 1):
+        raise UserError(f"images: expected pixels in [0, 1], found {images.min():g} to {images.max():g}")

@@ -27,7 +27,7 @@ class ExportError(UserError):
     """A model cannot be written. The message names the path, what was expected and what was found."""
 
 
-def saved_model(prefix: str, folder: Path) -> None:
+def saved_model(prefix: str, folder: str | Path) -> None:
     """Write a checkpoint's network, dropout off, as a SavedModel that needs no code of this package.
 
     Its signatures, float32 each, are functions of `tf.saved_model.load(folder).signatures`:
@@ -49,7 +49,7 @@ def saved_model(prefix: str, folder: Path) -> None:
         _write_saved_model(sizes, network, parent_for_tensorflow / staged.name)
 
 
-def onnx(prefix: str, folder: Path) -> None:
+def onnx(prefix: str, folder: str | Path) -> None:
     """Write a checkpoint's network, dropout off, as encode.onnx, decode.onnx and reconstruct.onnx.
 
     Their inputs and outputs are those of `saved_model`'s signatures of the same names.
@@ -71,7 +71,7 @@ def onnx(prefix: str, folder: Path) -> None:
             (staged / f"{name}.onnx").write_bytes(content)
 
 
-def npz(prefix: str, path: Path) -> None:
+def npz(prefix: str, path: str | Path) -> None:
     """Write the twelve variables of a checkpoint's network under their names, for `numpy.load`.
 
     Of a checkpoint of another program, it writes all arrays; those of types that NumPy lacks become float32, and
@@ -105,7 +105,7 @@ def npz(prefix: str, path: Path) -> None:
     _write_arrays(arrays, path, content, _names_in_npz)
 
 
-def safetensors(prefix: str, path: Path) -> None:
+def safetensors(prefix: str, path: str | Path) -> None:
     """Write the twelve variables of a checkpoint's network under their names as a safetensors file.
 
     Args:
@@ -129,7 +129,7 @@ def _import_extra(module: str, flag: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def _new_folder(folder: str | Path) -> Iterator[Path]:
     """A place for a new folder's content, which is renamed to `folder` at the end.
 
     A mount point, such as a container's volume, is empty and stays: the content is moved into it, graphs last.
@@ -157,7 +157,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         raise ExportError(f"{folder}: expected a writable folder, found: {first_line(error)}") from None
 
 
-def _write_arrays(arrays: dict[str, Any], path: Path, content: Callable[[dict[str, Any]], bytes],
+def _write_arrays(arrays: dict[str, Any], path: str | Path, content: Callable[[dict[str, Any]], bytes],
                   names_in: Callable[[Path], set[str]]) -> None:
     """Write arrays as one file, atomically, unless another file is there.
 
@@ -165,6 +165,7 @@ def _write_arrays(arrays: dict[str, Any], path: Path, content: Callable[[dict[st
         content: the file's bytes, from the arrays by their names.
         names_in: the names of the arrays in a file of this format; none in another file.
     """
+    path = Path(path)
     if path.exists() and not (path.is_file() and names_in(path) == arrays.keys()):
         found = "a folder" if path.is_dir() else "another file"
         raise ExportError(f"{path}: expected a new file or an earlier export, found {found}")

@@ -13,7 +13,7 @@ import numpy as np
 from vae_graph import plot
 from vae_graph.checkpoints import CheckpointError
 from vae_graph.data import DataSet
-from vae_graph.evaluation import Model, batch_slices, check_image_size, restored
+from vae_graph.evaluation import Model, batch_slices, check_images, restored
 
 N_PIXELS = 28 * 28
 N_SHOWN = 5                      # test images shown beside their reconstructions
@@ -53,9 +53,10 @@ def training_results(prefix: str, images: np.ndarray, seed: int, grids: Sequence
 
     Raises:
         CheckpointError: see `evaluation.restored`; or the network is for images of another size.
+        UserError: see `evaluation.check_images`.
     """
     with restored(prefix, seed, noisy) as model:
-        check_image_size(prefix, images, model.sizes)
+        check_images(prefix, images, model.sizes)
         shown = model.X_out[:N_SHOWN]
         runs = [model.session.run([model.z, shown], {model.X: images[batch]}) for batch in batch_slices(len(images))]
         codes = _check_drawable(prefix, np.concatenate([z for z, _ in runs]))
@@ -124,7 +125,7 @@ def reconstructions(prefix: str, images: np.ndarray, seed: int, noisy: bool = Fa
         CheckpointError: see `training_results`.
     """
     with restored(prefix, seed, noisy) as model:
-        check_image_size(prefix, images, model.sizes)
+        check_images(prefix, images, model.sizes)
         seen, decoded = model.session.run([model.X_noisy, model.X_out], {model.X: images})
         return seen, _check_drawable(prefix, decoded)
 
@@ -147,7 +148,7 @@ def means(prefix: str, images: np.ndarray) -> np.ndarray:
         CheckpointError: see `training_results`.
     """
     with restored(prefix, seed=0) as model:
-        check_image_size(prefix, images, model.sizes)
+        check_images(prefix, images, model.sizes)
         return _check_drawable(prefix, np.concatenate([model.session.run(model.mean, {model.X: images[batch]})
                                                       for batch in batch_slices(len(images))]))
 
@@ -167,7 +168,7 @@ def walk(prefix: str, pair: np.ndarray, n: int) -> np.ndarray:
         CheckpointError: see `training_results`.
     """
     with restored(prefix, seed=0) as model:
-        check_image_size(prefix, pair, model.sizes)
+        check_images(prefix, pair, model.sizes)
         start, end = _check_drawable(prefix, model.session.run(model.mean, {model.X: pair}))
         return _check_drawable(prefix, model.session.run(model.X_out, {model.z: np.linspace(start, end, n)}))
 
@@ -220,7 +221,7 @@ def of_prior(prefix: str, n: int, seed: int, title: str = "") -> dict[str, bytes
     if digits.shape[1] != N_PIXELS:
         raise CheckpointError(f"{prefix}: expected a network for images of {N_PIXELS} pixels, found one for "
                               f"{digits.shape[1]}")
-    return {"samples.png": plot.png(plot.canvas(digits, title), prefix)}
+    return {"samples.png": plot.png(plot.canvas(digits, title), str(prefix))}
 
 
 def of_walk(prefix: str, data_set: DataSet, pair: Sequence[int], n: int) -> dict[str, bytes]:
@@ -235,7 +236,7 @@ def of_walk(prefix: str, data_set: DataSet, pair: Sequence[int], n: int) -> dict
     decoded = walk(prefix, images, n)
     titles = (f"test\nimage\n{pair[0]}", "decoded on the way", f"test\nimage\n{pair[1]}")
     row = plot.image_rows({"": [images[:1], decoded, images[1:]]}, titles, data_set.title)
-    return {"walk.png": plot.png(row, prefix), "walk.gif": plot.gif(decoded)}
+    return {"walk.png": plot.png(row, str(prefix)), "walk.gif": plot.gif(decoded)}
 
 
 def of_sweep(prefixes: Mapping[str, str], data_set: DataSet, seed: int, noisy: bool = False) -> dict[str, bytes]:

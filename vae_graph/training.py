@@ -8,14 +8,14 @@ import tensorflow.compat.v1 as tf
 from vae_graph import checkpoints
 from vae_graph.devices import announce, default_towers, session_config, steps_per_run
 from vae_graph.runs import events
-from vae_graph.runs.progress import load_run
+from vae_graph.runs.progress import check_pixels, load_run
 from vae_graph.runs.record import RunRecord
 from vae_graph.runs.recorder import OnCheckpoint, recording
 from vae_graph.settings import Settings
 from vae_graph.training_graph import training_graph
 
 
-def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: Path,
+def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, folder: str | Path,
           on_checkpoint: OnCheckpoint = lambda prefix: None, n_towers: int | None = None, histograms: bool = False
           ) -> tuple[str, RunRecord]:
     """Train for `num_epoch` epochs in total, resuming from the latest valid checkpoint in `folder` if there is one.
@@ -41,13 +41,15 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
         per image, dropout on) as columns: `epoch`, `Recon_error`, `Regularization_error`, `ELBO`.
 
     Raises:
-        SettingsError: a batch is larger than the training set, or `folder` holds a run with other settings or data.
+        SettingsError: the pixels are not bytes, a batch is larger than the training set, or `folder` holds a run with
+            other settings or data.
         CheckpointError: a checkpoint cannot be written, or the record beside one is invalid.
         OSError: the record cannot be written.
         Diverged: an error became NaN or infinite.
         Stopped, OutputClosed: SIGINT, SIGTERM or SIGHUP was received; the output is closed. The steps are saved.
         FolderReplaced: `folder` was moved or replaced. The steps are saved in it, or beside it.
     """
+    check_pixels(pixels)
     run = load_run(folder, settings, data_sha256, pixels.shape, n_towers, default_towers(settings.batch_size))
     n_towers = run.record.n_towers
     if run.step < run.last_step:

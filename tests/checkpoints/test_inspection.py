@@ -1,5 +1,6 @@
 """The inspection of checkpoints of this program and of others."""
 
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,10 @@ def test_an_old_checkpoint():
         assert (variable.shape, variable.dtype) == (value.shape, value.dtype.name)
         assert variable.norm == pytest.approx(np.sqrt((value.astype(float) ** 2).sum()))
         assert variable.n_nan == variable.n_inf == 0
+
+
+def test_a_prefix_as_a_path():
+    assert inspection.inspect(Path(PREFIX)) == inspection.inspect(PREFIX)
 
 
 def test_the_single_file_of_tensorflow_0(tmp_path):

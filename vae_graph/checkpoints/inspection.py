@@ -68,7 +68,7 @@ def inspect(prefix: str) -> Inspection:
         mismatch = str(error)
     step = None if missing else _step(values, is_this_network=sizes is not None)
     return Inspection(
-        prefix=prefix,
+        prefix=str(prefix),
         format="V2" if os.path.exists(f"{prefix}.index") else "V1",
         origin=next((program for name, program in ORIGINS.items() if name in values), "unknown"),
         sizes=sizes,

@@ -17,7 +17,7 @@ from vae_graph.cluster.config import Cluster, ClusterError
 from vae_graph.devices import session_config
 from vae_graph.errors import first_line
 from vae_graph.runs import events
-from vae_graph.runs.progress import Progress, load_run
+from vae_graph.runs.progress import Progress, check_pixels, load_run
 from vae_graph.runs.record import RunRecord, parse_record
 from vae_graph.runs.recorder import OnCheckpoint, recording
 from vae_graph.settings import Settings, SettingsError
@@ -29,6 +29,7 @@ def train(pixels: np.ndarray, data_sha256: dict[str, str], settings: Settings, f
           on_checkpoint: OnCheckpoint = lambda prefix: None, histograms: bool = False, *, cluster: Cluster
           ) -> tuple[str, RunRecord]:
     """Train as a replica. The chief restores, records, saves and returns what `training.train` does."""
+    check_pixels(pixels)
     n_replicas, rank = len(cluster.replicas), cluster.replicas.index(cluster.task)
     if settings.batch_size < n_replicas:
         raise SettingsError(f"--batch_size: expected at least {n_replicas}, the replicas, found {settings.batch_size}")

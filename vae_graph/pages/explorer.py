@@ -34,9 +34,9 @@ def page(prefixes: Sequence[str], images: np.ndarray, digits: np.ndarray, data_n
         CheckpointError: a checkpoint is invalid, not of this network, has NaN or infinity in it, weights that float16
             cannot represent, or is for images of another size.
     """
+    models = [_model(prefix, images) for prefix in prefixes]             # which checks the images
     pixels = np.rint(255 * images).astype(np.uint8)
-    return _page({"data": data_name, "colours": plot.colours(palette),
-                  "models": [_model(prefix, images) for prefix in prefixes],
+    return _page({"data": data_name, "colours": plot.colours(palette), "models": models,
                   "digits": _base64(digits.astype(np.uint8).tobytes()),
                   "images": _base64(gzip.compress(pixels.tobytes(), mtime=0))})
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints, model
-from vae_graph.evaluation import check_image_size
+from vae_graph.evaluation import check_images
 from vae_graph.graph_parts import graph_parts
 from vae_graph.model import Bernoulli_decoder, Variational_autoencoder
 from vae_graph.pages.template import fill, label
@@ -73,7 +73,7 @@ def page(prefix: str, images: np.ndarray) -> bytes:
             another size, or gives no finite errors.
     """
     sizes, network = checkpoints.read_network(prefix)
-    check_image_size(prefix, images, sizes)
+    check_images(prefix, images, sizes)
     built = build(sizes)
     values = record(built, network, images[:N_IMAGES])
     if not np.isfinite(ELBO := values[built.ELBO.name]):

@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from vae_graph import checkpoints
 from vae_graph.checkpoints import Checkpoint, CheckpointError, writing
 from vae_graph.errors import printable
@@ -42,7 +44,14 @@ class Progress:
         return self.record.first_step + n_epochs * self.n_batches
 
 
-def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], shape: tuple[int, ...],
+def check_pixels(pixels: np.ndarray) -> None:
+    """Raise SettingsError unless training images are bytes, uint8 [n, n_input]: they will be divided by 255."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 2:
+        raise SettingsError(f"pixels: expected an array of type uint8 and shape [n, n_input], found {pixels.dtype} of "
+                            f"shape {pixels.shape}")
+
+
+def load_run(folder: str | Path, settings: Settings, data_sha256: dict[str, str], shape: tuple[int, ...],
              n_towers: int | None, default_towers: int) -> Progress:
     """The run in `folder`, or a new one. Invalid checkpoints are moved into a folder of their own.
 
@@ -59,7 +68,7 @@ def load_run(folder: Path, settings: Settings, data_sha256: dict[str, str], shap
         CheckpointError: its record is invalid, or the folder cannot be written to and read back.
         OSError: a file cannot be read.
     """
-    n_images, n_input = shape
+    folder, (n_images, n_input) = Path(folder), shape
     if settings.batch_size > n_images:
         raise SettingsError(f"--batch_size: expected at most {n_images}, the number of training images, found "
                             f"{settings.batch_size}")
