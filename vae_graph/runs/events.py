@@ -37,11 +37,13 @@ class Log:
     start_step: int = 0              # and the step then
 
     def start(self, n_input: int, step: int) -> None:
-        """Write the network's graph, and after which step this file supersedes earlier ones; reset the timer."""
-        graph = tf.Event(wall_time=time.time(), graph_def=schematic(n_input, self.settings).SerializeToString())
+        """Write after which step this file supersedes earlier ones; if there are none, the graph. Reset the timer."""
+        is_resumed = any(self.folder.glob(EVENT_FILES))          # TensorBoard warns of a second graph
         # TensorBoard discards earlier files' events of this step and later ones.
         self._write(lambda writer: writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1))
-        self._write(lambda writer: writer.add_event(graph))
+        if not is_resumed:
+            graph = tf.Event(wall_time=time.time(), graph_def=schematic(n_input, self.settings).SerializeToString())
+            self._write(lambda writer: writer.add_event(graph))
         self.reset_timer(step)
 
     def reset_timer(self, step: int) -> None:
