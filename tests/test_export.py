@@ -112,6 +112,11 @@ def test_the_arrays_are_the_twelve_of_the_checkpoint(exported, name, load):
         np.testing.assert_array_equal(weights[name], values[name])
 
 
+def test_safetensors_say_what_they_are(exported):
+    with safetensors.safe_open(exported / "vae.safetensors", "np") as file:
+        assert file.metadata().items() >= {"n_input": "784", "n_hidden_encoder": "500", "n_z": "2"}.items()
+
+
 @pytest.mark.parametrize(("write", "package"), [(export.onnx, "onnx"), (export.safetensors, "safetensors")])
 def test_a_missing_package_is_named(write, package, tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:

@@ -1,6 +1,8 @@
 """Exports of a trained model: a SavedModel for plain TensorFlow 2, ONNX graphs, and arrays without a graph."""
 
 import contextlib
+import dataclasses
+import functools
 import importlib
 import io
 import json
@@ -108,6 +110,8 @@ def npz(prefix: str, path: str | Path) -> None:
 def safetensors(prefix: str, path: str | Path) -> None:
     """Write the twelve variables of a checkpoint's network under their names as a safetensors file.
 
+    Its metadata has the layer sizes and the activations.
+
     Args:
         prefix, path: as for `npz`.
 
@@ -115,7 +119,10 @@ def safetensors(prefix: str, path: str | Path) -> None:
         CheckpointError, ExportError: see `npz`; or the package safetensors is not installed.
     """
     save = _import_extra("safetensors.numpy", "--safetensors").save
-    _write_arrays(checkpoints.read_network(prefix)[1], path, save, _names_in_safetensors)
+    sizes, network = checkpoints.read_network(prefix)
+    metadata = {**{name: str(size) for name, size in dataclasses.asdict(sizes).items()},
+                "activations": "elu in hidden layers, softplus + 1e-6 for std, sigmoid for images"}
+    _write_arrays(network, path, functools.partial(save, metadata=metadata), _names_in_safetensors)
 
 
 def _import_extra(module: str, flag: str) -> ModuleType:
@@ -193,7 +200,7 @@ def _names_in_safetensors(path: Path) -> set[str]:
             header = json.loads(file.read(size)) if size <= MAX_HEADER_SIZE else None
     except (OSError, ValueError, RecursionError):
         return set()
-    return {*header} if isinstance(header, dict) else set()
+    return {*header} - {"__metadata__"} if isinstance(header, dict) else set()
 
 
 def _write_saved_model(sizes: checkpoints.LayerSizes, network: dict[str, np.ndarray], folder: Path) -> None:

@@ -283,7 +283,9 @@ def test_export_to_both_places(old, capfd):
     assert run_mnist.main(["export", str(old), "model", "--npz", "weights.npz"]) == 0
     captured = capfd.readouterr()
     assert captured.err == ""                               # TensorFlow's messages too
-    assert captured.out == f"{old / 'parameter20.ckpt'} is exported to model and weights.npz\n"
+    assert captured.out.splitlines()[:3] == [f"{old / 'parameter20.ckpt'} is exported; to load it:",
+                                             '  tf.saved_model.load("model").signatures', '  numpy.load("weights.npz")']
+    assert captured.out.count("\n") == 4
     assert Path("model", "saved_model.pb").is_file()
     assert Path("weights.npz").is_file()
 

@@ -126,16 +126,22 @@ def trace(flags: argparse.Namespace) -> str:
 def export(flags: argparse.Namespace) -> str:
     """A checkpoint's network for use without this program, or without TensorFlow."""
     exports = vae_graph.export
-    every = ((flags.saved_model, exports.saved_model), (flags.onnx, exports.onnx), (flags.npz, exports.npz),
-             (flags.safetensors, exports.safetensors))
-    wanted = [(place, write) for place, write in every if place]
+    every = ((flags.saved_model, exports.saved_model, 'tf.saved_model.load("{}").signatures'),
+             (flags.onnx, exports.onnx, 'onnxruntime.InferenceSession("{}/decode.onnx")'),
+             (flags.npz, exports.npz, 'numpy.load("{}")'),
+             (flags.safetensors, exports.safetensors, 'safetensors.numpy.load_file("{}")'))
+    wanted = [(place, write, load) for place, write, load in every if place]
     if not wanted:
         raise exports.ExportError("DIR: expected a folder to export to, --onnx DIR, --npz FILE or --safetensors FILE, "
                                   "found none of them")
-    prefix = find_checkpoint(flags.checkpoint, any_program=all(write is exports.npz for _, write in wanted))
-    for place, write in wanted:
+    prefix = find_checkpoint(flags.checkpoint, any_program=all(write is exports.npz for _, write, _ in wanted))
+    for place, write, _ in wanted:
         write(prefix, place)
-    return f"{prefix} is exported to {' and '.join(str(place) for place, _ in wanted)}"
+    lines = [f"{prefix} is exported; to load it:", *(f"  {load.format(place.as_posix())}" for place, _, load in wanted)]
+    if flags.saved_model or flags.onnx:
+        lines.append("float32, images [n, pixels] in [0, 1], z [n, n_z]: encode(images) gives mean and std, decode(z) "
+                     "gives images, reconstruct(images) gives reconstructions")
+    return "\n".join(lines)
 
 
 COMMANDS = {
