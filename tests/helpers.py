@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import functools
+import io
 import os
+import re
 import subprocess
 import sys
 
@@ -20,6 +22,7 @@ from vae_graph.checkpoints import writing
 from vae_graph.cli import parser
 from vae_graph.training_graph import Step, TrainingGraph, training_graph
 
+BLOCK = r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?"              # of a page, and what it prints
 NO_PROCESS = f"{files.HOST}-{2**22 + 1}"           # in the name of an incomplete file; Linux has fewer processes
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no equivalent")
@@ -148,6 +151,19 @@ def one_line_error(capsys):
 def parse_flags(argv):
     """The program's flags."""
     return parser.parse_flags(run_mnist.COMMANDS, argv)
+
+
+def run_blocks(page, names):
+    """Run a page's Python blocks; each prints the text shown below it, but for losses and others in nats."""
+    def comparable(printed):
+        return [re.sub(r"\d+\.\d+", "#", line) if "loss" in line or "nats" in line else line
+                for line in printed.splitlines()]
+
+    for code, shown in re.findall(BLOCK, page, re.DOTALL):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(code, names)
+        assert comparable(printed.getvalue()) == comparable(shown), code
 
 
 def command(*flags):

@@ -1,37 +1,17 @@
 """The guide's blocks are quoted from the code, or run and print the output shown."""
 
-import contextlib
-import io
 import json
 import re
 
 import pytest
 
+from tests.helpers import BLOCK, run_blocks
 from tests.small import ROOT
 from vae_graph import data
 
 GUIDE = (ROOT / "vae_graph" / "README.md").read_text(encoding="utf-8")
 EXCERPTS = re.findall(r"Excerpt of\s`([\w/]+\.py)`:\n\n```python excerpt\n(.*?)```", GUIDE, re.DOTALL)
 FIRST, *OTHERS = re.split(r"^(?=## \d+\. )", GUIDE, flags=re.MULTILINE)[1:]
-
-
-def blocks(section):
-    """The blocks that run, with what they print."""
-    return re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", section, re.DOTALL)
-
-
-def comparable(printed):
-    """Without the numbers that depend on the data, which are losses and others in nats."""
-    return [re.sub(r"\d+\.\d+", "#", line) if "loss" in line or "nats" in line else line
-            for line in printed.splitlines()]
-
-
-def run(section, names):
-    for code, shown in blocks(section):
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(code, names)
-        assert comparable(printed.getvalue()) == comparable(shown), code
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +21,14 @@ def after_the_first(digits, tmp_path_factory):
         patch.chdir(tmp_path_factory.mktemp("guide"))
         patch.setattr(data, "mnist", lambda folder: digits)
         names = {}
-        run(FIRST, names)
+        run_blocks(FIRST, names)
         yield names
         names["session"].close()
 
 
 def test_all_blocks_are_found():
     assert len(EXCERPTS) >= 13
-    assert sum(len(blocks(section)) for section in (FIRST, *OTHERS)) + len(EXCERPTS) == GUIDE.count("```python")
+    assert len(re.findall(BLOCK, GUIDE, re.DOTALL)) + len(EXCERPTS) == GUIDE.count("```python")
     assert [*map(int, re.findall(r"^## (\d+)\. ", GUIDE, re.MULTILINE))] == [*range(1, len(OTHERS) + 2)]
 
 
@@ -57,12 +37,12 @@ def test_excerpts_are_in_the_code(file, code):
     assert code in (ROOT / "vae_graph" / file).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("section", [section for section in OTHERS if blocks(section)],
+@pytest.mark.parametrize("section", [section for section in OTHERS if "```python\n" in section],
                          ids=lambda section: section.splitlines()[0].strip("# "))
 def test_each_section_runs_after_the_first_and_can_be_run_again(after_the_first, section):
     names = {**after_the_first}
-    run(section, names)
-    run(section, names)
+    run_blocks(section, names)
+    run_blocks(section, names)
     rebound = {name for name, value in after_the_first.items() if names[name] is not value}
     assert rebound <= {"_"}
 
