@@ -1,8 +1,5 @@
 """Checkpoints are exchanged with real TensorFlow 1.x: `pytest -m legacy -n 0`, a few minutes the first time."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,42 +12,8 @@ from vae_graph.training_graph import training_graph
 
 HERE = Path(__file__).parent
 SETTINGS = Settings(n_hidden_encoder=32, n_z=2, n_hidden_decoder=24, num_epoch=1, batch_size=20)
-REQUIREMENTS = {
-    ("3.7", "1.15.5"): ("protobuf<3.20", "numpy<1.19"),
-    ("3.6", "1.4.0"): ("protobuf<3.20", "numpy<1.17"),
-}
-OLD_PIP = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": "",
-           "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_QUIET": "1"}
 
 pytestmark = pytest.mark.legacy
-
-
-def interpreter(version):
-    """An old Python of that version, from pyenv or the path; None if there is none that runs."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for python in (*sorted(pyenv.glob(f"versions/{version}.*/bin/python")), shutil.which(f"python{version}")):
-        if python and subprocess.run([python, "--version"], capture_output=True).returncode == 0:
-            return python
-    return None
-
-
-@pytest.fixture(scope="module", params=REQUIREMENTS, ids=lambda key: f"tensorflow-{key[1]}")
-def old_python(request):
-    """The interpreter of an environment with that TensorFlow, which is created once and kept beside this file."""
-    version, tensorflow = request.param
-    python = interpreter(version)
-    if python is None:
-        pytest.skip(f"no Python {version} on this machine for TensorFlow {tensorflow}")
-    environment = HERE / ".venv" / f"tensorflow-{tensorflow}"
-    finished = environment / "finished"
-    if not finished.exists():
-        assert "PYTEST_XDIST_WORKER" not in os.environ, "two processes must not create the same environment: add -n 0"
-        subprocess.run([python, "-m", "venv", "--clear", environment], check=True)
-        for packages in (("setuptools<60", "wheel<0.38"),
-                         (f"tensorflow=={tensorflow}", *REQUIREMENTS[request.param])):
-            subprocess.run([environment / "bin" / "pip", "install", *packages], check=True, env=os.environ | OLD_PIP)
-        finished.touch()
-    return tensorflow, environment / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +30,12 @@ def inputs(digits):
 
 
 @pytest.fixture(scope="module")
-def theirs(old_python, ours, inputs, tmp_path_factory):
+def theirs(old_python, run_there, ours, inputs, tmp_path_factory):
     """What the old TensorFlow computed, and the prefix of the checkpoint that it wrote."""
-    tensorflow, python = old_python
+    tensorflow, _ = old_python
     folder = tmp_path_factory.mktemp("theirs")
     np.savez(folder / "inputs.npz", sizes=[784, 32, 2, 24], **inputs)
-    # Today's TensorFlow sets a variable that would switch an old one to eager execution.
-    environment = {name: value for name, value in os.environ.items() if name != "TF2_BEHAVIOR"}
-    done = subprocess.run([python, HERE / "original.py", folder / "inputs.npz", ours, folder],
-                          capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+    run_there(HERE / "original.py", folder / "inputs.npz", ours, folder)
     with np.load(folder / "outputs.npz") as outputs:
         outputs = dict(outputs)
     assert outputs["tensorflow"] == tensorflow
