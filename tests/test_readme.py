@@ -16,6 +16,7 @@ from vae_graph.training_graph import ERROR_NAMES
 
 FOLDERS = ("", "figures", "tests", "tests/benchmarks", "tests/stress", "vae_graph")
 PAGES = {folder: (ROOT / folder / "README.md").read_text(encoding="utf-8") for folder in FOLDERS}
+PORTING = (ROOT / "vae_graph" / "PORTING.md").read_text(encoding="utf-8")
 README, OF_FIGURES, OF_BENCHMARKS = PAGES[""], PAGES["figures"], PAGES["tests/benchmarks"]
 REFERENCE, STUDY = ROOT / "figures" / "reference", ROOT / "figures" / "study"
 # A number with a fraction, an exponent or one of these units is measured, unless it is a setting.
@@ -255,7 +256,7 @@ def test_the_shuffled_run_matches_its_run_json():
 
 
 def test_every_relative_link_resolves():
-    for folder, text in PAGES.items():
+    for folder, text in [*PAGES.items(), ("vae_graph", PORTING)]:
         prose = re.sub(r"```.*?```|(?<!\[)`[^`\n]*`", "", text, flags=re.DOTALL)
         for path in re.findall(r'(?:src="|\]\()(?!https?:)([^")#]+)', prose):
             assert (ROOT / folder / path).exists(), (folder, path)
