@@ -153,12 +153,14 @@ def parse_flags(argv):
     return parser.parse_flags(run_mnist.COMMANDS, argv)
 
 
-def run_blocks(page, names):
-    """Run a page's Python blocks; each prints the text shown below it, but for losses and others in nats."""
-    def comparable(printed):
-        return [re.sub(r"\d+\.\d+", "#", line) if "loss" in line or "nats" in line else line
-                for line in printed.splitlines()]
+def comparable(printed):
+    """The lines without the numbers that depend on the data: losses and others in nats."""
+    return [re.sub(r"\d+\.\d+", "#", line) if "loss" in line or "nats" in line else line
+            for line in printed.splitlines()]
 
+
+def run_blocks(page, names):
+    """Run a page's Python blocks; each prints the text shown below it, as far as that is `comparable`."""
     for code, shown in re.findall(BLOCK, page, re.DOTALL):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):

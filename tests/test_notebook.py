@@ -1,5 +1,7 @@
 """The notebook is the guide, and runs from its first cell to its last."""
 
+import base64
+import importlib.util
 import re
 
 import nbclient
@@ -7,6 +9,7 @@ import nbformat
 import pytest
 
 from tests import notebook
+from tests.helpers import comparable
 from tests.small import ROOT
 
 COMMITTED = notebook.NOTEBOOK.read_text(encoding="utf-8")
@@ -16,25 +19,35 @@ def test_the_committed_notebook_is_the_guide():
     assert notebook.current() == COMMITTED, "run `python -m tests.notebook`"
 
 
-def test_it_installs_the_repository_of_setup_cfg():
-    assert f'\\"git+https://github.com/{notebook.REPOSITORY}\\"' in COMMITTED
-
-
 def test_every_link_to_the_repository_is_to_that_of_setup_cfg():
     """So whoever publishes it replaces OWNER everywhere, or the test names what was forgotten."""
     for page in ROOT.glob("**/*.md"):
-        found = re.findall(r"github(?:\.com)?/([\w.-]+/vae_graph)\b", page.read_text(encoding="utf-8"))
-        assert {*found} <= {notebook.REPOSITORY}, page
+        text = page.read_text(encoding="utf-8")
+        found = re.findall(r"github(?:\.com)?/([\w.-]+)/vae_graph\b|https://([\w-]+)\.github\.io/vae_graph\b", text)
+        assert {"".join(owner) for owner in found} <= {notebook.OWNER}, page
+    assert f'OWNER = \\"{notebook.OWNER}\\"' in COMMITTED
 
 
-def test_answers_are_folded():
+def test_the_title_comes_before_the_installation():
+    first, install, *_ = nbformat.reads(COMMITTED, 4).cells
+    assert first.source.startswith("# The TF1 graph by example")
+    assert "pip" in install.source
+
+
+def test_without_an_owner_the_installation_fails_in_one_sentence(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"^Set OWNER to .*\.$"):
+        exec(notebook.INSTALL.replace(f'"{notebook.OWNER}"', '"OWNER"', 1), {})
+
+
+def test_answers_are_folded_and_the_picture_is_stored():
     cells = nbformat.reads(COMMITTED, 4).cells
-    sources = [cell.source for cell in cells]
-    first, last = sources.index("## Answers"), next(i for i, text in enumerate(sources) if "# The other files" in text)
-    for cell in cells[first + 1:last]:
-        folded = cell.metadata.get("jupyter", {}).get("source_hidden") or cell.source.startswith("<details>")
-        assert folded, cell.source
-    assert sum("<summary>" in source for source in sources) == 5
+    answers = [cell for cell in cells if "<summary>Answer</summary>" in cell.source]
+    assert len(answers) == 12
+    assert all(cell.cell_type == "markdown" and cell.source.startswith("<details>")
+               and cell.source.endswith("</details>") for cell in answers)
+    [picture] = [output for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    assert base64.b64decode(picture.data["image/png"]) == notebook.PICTURE.read_bytes()
 
 
 @pytest.mark.slow
@@ -47,7 +60,7 @@ def test_it_runs_and_prints_the_output_shown(tmp_path, monkeypatch):
     found = nbformat.reads(COMMITTED, 4)
     shown = [printed_by(cell) for cell in found.cells]
     nbclient.NotebookClient(found, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    assert [printed_by(cell) for cell in found.cells] == shown
+    assert [comparable(printed_by(cell)) for cell in found.cells] == [comparable(printed) for printed in shown]
     assert (tmp_path / "manifold.png").exists()
 
 
