@@ -7,6 +7,7 @@ These three functions build the network. The modules, in reading order:
     model             the three builders and the loss
     training_graph    the prototype of a training step, its copies, their noise
     training          the Session loop
+    numpy_session     what `Session.run` does, in NumPy, on the same graph
     devices           the processors and GPUs that it runs on
     settings, errors  what determines a run: the original's flags, and others; errors that a user can correct
     evaluation        the metrics of a trained model
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from vae_graph import devices as devices
     from vae_graph import evaluation as evaluation
     from vae_graph import export as export
+    from vae_graph import numpy_session as numpy_session
     from vae_graph import pictures as pictures
     from vae_graph import plot as plot
     from vae_graph import training as training
