@@ -15,7 +15,7 @@ These three functions build the network. The modules, in reading order:
     pictures, plot    the pictures of a trained model; arrays to figures
     export            a trained model as SavedModel, ONNX or arrays
     graph_parts       the graph for display: which node belongs to which part of the network
-    files             atomic writes and locks
+    files, locks      atomic writes; locks on folders
 
 and the packages, which most readers need not open:
 
