@@ -23,6 +23,7 @@ def test_a_checkpoint_does_not_differ_from_itself(digits):
     assert all((n.difference, n.standard_error_over_images) == (0, 0) for n in found.numbers.values())
     assert found.latent_agreement == pytest.approx(1)
     assert found.not_shared == ()
+    assert [v.name for v in found.variables] == [*checkpoints.training_shapes(found.a.sizes)]     # the encoder first
 
 
 def test_two_checkpoints_of_one_size(digits):
@@ -57,10 +58,13 @@ def test_models_of_other_sizes(digits, tmp_path, swapped):
     prefixes = (AFTER, write_network(tmp_path / "x", n_z=3, n_hidden=12))
     found = compare(digits, *(prefixes[::-1] if swapped else prefixes))
     assert {found.a.sizes.n_z, found.b.sizes.n_z} == {2, 3}
-    shared = ["decoder_hidden_1/b4", "decoder_hidden_2/b5", "decoder_hidden_2/w5", "decoder_output/b6",
-              "decoder_output/w6"]
+    shared = ["decoder_hidden_1/b4", "decoder_hidden_2/w5", "decoder_hidden_2/b5", "decoder_output/w6",
+              "decoder_output/b6"]
     assert [variable.name for variable in found.variables] == shared
-    assert found.not_shared == tuple(sorted(checkpoints.read_variables(AFTER).keys() - {*shared}))
+    network, every = checkpoints.model_shapes(found.a.sizes), checkpoints.training_shapes(found.a.sizes)
+    assert found.not_shared == tuple(name for name in every if name not in shared)
+    only = {found.a.prefix: found.only_in_a, found.b.prefix: found.only_in_b}
+    assert only == {AFTER: tuple(name for name in every if name not in network), prefixes[1]: ()}
     assert 0 <= found.latent_agreement <= 1
 
 

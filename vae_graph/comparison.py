@@ -1,5 +1,6 @@
 """Two trained models compared, from their checkpoints: variables, metrics, latent spaces."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +36,10 @@ class Comparison:
 
     a: Inspection
     b: Inspection
-    variables: tuple[VariableDifference, ...]      # of one name and shape in both
+    variables: tuple[VariableDifference, ...]      # of one name and shape in both, the network's first
     not_shared: tuple[str, ...]      # names of the other variables of A or B
+    only_in_a: tuple[str, ...]       # those of them that B does not have in any shape
+    only_in_b: tuple[str, ...]
     evaluation_a: Evaluation
     evaluation_b: Evaluation
     numbers: dict[str, NumberDifference]
@@ -60,15 +63,24 @@ def compare(prefix_a: str, prefix_b: str, images: np.ndarray, digits: np.ndarray
             for prefix in (prefix_a, prefix_b))
     numbers_a, numbers_b = a.numbers(), b.numbers()
     values_a, values_b = checkpoints.read_variables(prefix_a), checkpoints.read_variables(prefix_b)
-    shared = [name for name in sorted(values_a.keys() & values_b.keys())
-              if _comparable(values_a[name], values_b[name])]
+    names = _network_first(values_a.keys() | values_b.keys())
+    shared = [name for name in names if name in values_a and name in values_b
+              and _comparable(values_a[name], values_b[name])]
     return Comparison(
         a=inspect(prefix_a), b=inspect(prefix_b),
         variables=tuple(_variable_difference(name, values_a[name], values_b[name]) for name in shared),
-        not_shared=tuple(sorted((values_a.keys() | values_b.keys()) - set(shared))),
+        not_shared=tuple(name for name in names if name not in shared),
+        only_in_a=tuple(name for name in names if name not in values_b),
+        only_in_b=tuple(name for name in names if name not in values_a),
         evaluation_a=evaluation.summarize(a, digits), evaluation_b=evaluation.summarize(b, digits),
         numbers={name: _number_difference(numbers_a[name], numbers_b[name]) for name in numbers_a},
         latent_agreement=latent_agreement(a.mean, b.mean))
+
+
+def _network_first(names: Iterable[str]) -> list[str]:
+    """Names of variables in the order of `checkpoints.training_shapes`, others after them."""
+    order = [*checkpoints.training_shapes(checkpoints.LayerSizes(1, 1, 1, 1))]
+    return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def _variable_difference(name: str, a: np.ndarray, b: np.ndarray) -> VariableDifference:

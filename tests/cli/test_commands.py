@@ -1,11 +1,13 @@
 """The commands of `run_mnist.py` that take a checkpoint: their output, their files, their errors."""
 
+import dataclasses
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from tests.helpers import one_line_error, write_checkpoint
 from tests.small import ORACLE_DIR, ROOT, SMALL
 from vae_graph import checkpoints, comparison, data, evaluation, plot
 from vae_graph.checkpoints import inspection
+from vae_graph.cli import report
 from vae_graph.runs.record import RunRecord
 from vae_graph.settings import Settings
 
@@ -97,7 +100,8 @@ def test_evaluate_prints_the_functions_results(old, capsys, idx_folder):
     test = data.other(idx_folder).test.first(40)
     found = evaluation.evaluate(str(old / "parameter20.ckpt"), test.images, test.digits, 5, 3, 2)
     assert lines[0] == str(old / "parameter20.ckpt")
-    assert lines[1] == "First 40 test images of small digits (not MNIST), mean of 3 noise draws, nats per image:"
+    assert lines[1] == ("First 40 test images of small digits (not MNIST), mean of 3 noise draws, nats per image "
+                        "(a lower ELBO is better):")
     assert [line.split("  (")[0].split() for line in lines[2:9]] == [
         ["Recon_error", f"{found.Recon_error:.4f}"],
         ["Regularization_error", f"{found.Regularization_error:.4f}"],
@@ -231,6 +235,7 @@ def test_compare_prints_and_writes_the_functions_results(old, capsys, idx_folder
     test = data.other(idx_folder).test
     found = comparison.compare(str(a), str(b), test.images, test.digits)
     for name, prefix, step in (("A", a, "0, 0"), ("B", b, "20, 0.04662")):
+        assert output.startswith("B's ELBO is lower, that is better, by ")
         sizes = "n_input 784, n_hidden_encoder 16, n_z 2, n_hidden_decoder 12"
         assert f"{name}: {prefix}\n   V2, {sizes}, step {step} epochs" in output
     rows = [line.split() for line in output.splitlines()]
@@ -248,12 +253,38 @@ def test_compare_prints_and_writes_the_functions_results(old, capsys, idx_folder
     assert record["flags"]["a"] == a.as_posix()
 
 
+def test_the_verdict_of_a_comparison_names_the_better_and_the_scale(old):
+    """In nats, in standard errors, and where it applies in standard deviations over seeds, those of the study."""
+    study = json.loads((ROOT / "figures" / "study" / "study.json").read_text())
+    _, deviation = study["means and standard deviations"]["original"]["test, 200 epochs"]["ELBO"]
+    prefix = str(old / "parameter20.ckpt")
+    sizes = checkpoints.LayerSizes(784, 500, 2, 500)
+    side = dataclasses.replace(inspection.inspect(prefix), sizes=sizes)
+    small = dataclasses.replace(side, sizes=dataclasses.replace(sizes, n_hidden_encoder=16))
+
+    def verdict(difference, error, b=side, on_mnist=True):
+        number = comparison.NumberDifference(difference, error)
+        evaluations = 2 * [SimpleNamespace(n_z=2)]
+        found = comparison.Comparison(side, b, (), (), (), (), *evaluations, {"ELBO": number}, None)
+        return report._verdict(found, on_mnist).removeprefix("A's ELBO is lower, that is better, by ")
+
+    seeds = f"; the original's runs of 200 epochs differ by {deviation:.2f} (standard deviation over seeds)."
+    assert verdict(-0.06, 0.04).startswith("B's ELBO is lower, that is better, by 0.0600: 1.5 standard errors over ")
+    assert verdict(0.06, 0.02) == f"0.0600: 3.0 standard errors over images{seeds}"
+    for without in (verdict(0.06, 0.02, small), verdict(0.06, 0.02, on_mnist=False)):
+        assert without == "0.0600: 3.0 standard errors over images."
+    assert verdict(0.06, None, on_mnist=False) == "0.0600."          # of one image
+    assert verdict(0.0, 0.0) == "A and B have the same ELBO."
+
+
 def test_compare_accepts_other_sizes_and_few_images(old, without_drawing, capsys):
     shapes = checkpoints.model_shapes(checkpoints.LayerSizes(784, 8, 3, 8))
     write_checkpoint("x.ckpt", {name: np.full(shape, 0.1, np.float32) for name, shape in shapes.items()})
     for n_images in ("1", "2"):
         output = run(capsys, "compare", old, "x.ckpt", *OTHER, "--n_images", n_images)
-        assert ", decoder_hidden_1/b4, " in output.partition("not shared, or of another shape: ")[2]
+        assert "only in A: the step, Adam's 24 slots, Adam's 2 powers\n" in output
+        assert "of another shape or type: encoder_hidden_1/w1, encoder_hidden_1/b1, encoder_hidden_2/w2" in output
+        assert "'s true negative ELBO is lower, that is better, by " in output.splitlines()[0]     # n_z differs
     assert "active units: " in output
 
 

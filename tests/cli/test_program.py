@@ -45,7 +45,8 @@ def test_the_whole_program_in_an_unusual_environment(tmp_path, idx_files):
     assert lines[0] == f"{name} (not MNIST): 220 training images, 60 test images"
     assert re.fullmatch("training on .* in 1 tower", lines[1])
     assert lines[2].split()[:2] == ["Epoch:", "0"]
-    assert lines[3] == f"Test set of {name} (not MNIST), mean of 10 noise draws, nats per image:"
+    assert lines[3] == (f"Test set of {name} (not MNIST), mean of 10 noise draws, nats per image (a lower ELBO is "
+                        "better):")
     assert not set(done.stdout) & set("\r\b\x1b")          # no progress bar in a log
 
     results = place / "figures" / "other"

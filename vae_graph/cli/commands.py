@@ -85,7 +85,8 @@ def compare(flags: argparse.Namespace) -> str:
     named = dict(zip("AB", prefixes, strict=True))
     drawn = vae_graph.pictures.of_comparison(named, images, test.digits, flags.seed, data_set.title, flags.palette)
     write_files(figures_dir, drawn | {"comparison.json": record.encode()})
-    text = report.comparison(describe_images(data_set, test), found)
+    on_mnist = data_set.sha256 == vae_graph.data.MNIST_SHA256 and test.digits.size == data_set.test.digits.size
+    text = report.comparison(describe_images(data_set, test), found, on_mnist)
     return record if flags.json else f"{text}\nThe picture and comparison.json are in {figures_dir}"
 
 

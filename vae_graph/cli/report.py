@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vae_graph
+from vae_graph.settings import Settings
 
 if TYPE_CHECKING:        # these import NumPy, or TensorFlow, which `inspect` does without
     from vae_graph.checkpoints.inspection import Inspection
@@ -32,6 +33,11 @@ METRICS = {
     "KL": ("KL", "Regularization_error minus n_z"),
     "negative_IWAE_bound": ("negative IWAE bound", "importance-weighted, {iwae_samples} samples per image"),
 }
+
+# The standard deviation of the original's test ELBO over seeds, its network and MNIST: figures/study/study.json.
+ELBO_SD_OVER_SEEDS = 0.48
+# Variables that only training needs, which a comparison counts and does not name.
+TRAINING_VARIABLES = {"the step": "Variable", "Adam's {n} slots": ".*/Adam(_1)?", "Adam's {n} powers": "beta[12]_power"}
 
 
 def inspection(found: Inspection) -> str:
@@ -78,12 +84,14 @@ def evaluation(heading: str, found: Evaluation) -> str:
             for digit, means in found.per_digit.items()))])
 
 
-def comparison(heading: str, found: Comparison) -> str:
-    """The results of `compare`."""
+def comparison(heading: str, found: Comparison, on_mnist: bool) -> str:
+    """The results of `compare`; `on_mnist`: the images are all of MNIST's test set."""
     a, b = found.evaluation_a, found.evaluation_b
     agreement = "undefined: one of them is a single point" if found.latent_agreement is None else (
         f"{found.latent_agreement:.4f} (1: the same up to shift, rotation or reflection, and scale)")
     lines = [
+        _verdict(found, on_mnist),
+        "",
         *(f"{name}: {side.prefix}\n   {side.format}, {side.sizes}, step {_step(side)}"
           for name, side in (("A", found.a), ("B", found.b))),
         "",
@@ -98,8 +106,11 @@ def comparison(heading: str, found: Comparison) -> str:
         table(("shared variable", "shape", "max |B - A|", "rms of B - A", "cosine"), (
             (variable.name, _shape(variable.shape), _significant(variable.maximum), _significant(variable.rms),
              _significant(variable.cosine)) for variable in found.variables))]
-    if found.not_shared:
-        lines.append(f"not shared, or of another shape: {', '.join(found.not_shared)}")
+    of_other_shape = set(found.not_shared) - {*found.only_in_a, *found.only_in_b}
+    for where, names in (("only in A", found.only_in_a), ("only in B", found.only_in_b),
+                         ("of another shape or type", [name for name in found.not_shared if name in of_other_shape])):
+        if names:
+            lines.append(f"{where}: {_in_short(names)}")
     return "\n".join(lines)
 
 
@@ -152,7 +163,32 @@ def _version(package: str) -> str:
 
 
 def _heading(text: str, found: Evaluation) -> str:
-    return f"{text}, mean of {found.draws} noise draws, nats per image:"
+    return f"{text}, mean of {found.draws} noise draws, nats per image (a lower ELBO is better):"
+
+
+def _verdict(found: Comparison, on_mnist: bool) -> str:
+    """Which of two models has the better ELBO, and how much that means."""
+    # The original's ELBO is larger by n_z than the true one.
+    name = "ELBO" if found.evaluation_a.n_z == found.evaluation_b.n_z else "true_negative_ELBO"
+    number, label = found.numbers[name], METRICS[name][0]
+    if number.difference == 0:
+        return f"A and B have the same {label}."
+    text = (f"{'A' if number.difference > 0 else 'B'}'s {label} is lower, that is better, by "
+            f"{abs(number.difference):.4f}")
+    if error := number.standard_error_over_images:
+        text += f": {abs(number.difference) / error:.1f} standard errors over images"
+    default_sizes = (784, Settings.n_hidden_encoder, Settings.n_z, Settings.n_hidden_decoder)
+    if on_mnist and all(tuple(vars(side.sizes).values()) == default_sizes for side in (found.a, found.b)):
+        text += f"; the original's runs of 200 epochs differ by {ELBO_SD_OVER_SEEDS} (standard deviation over seeds)"
+    return f"{text}."
+
+
+def _in_short(names: Sequence[str]) -> str:
+    """Names of variables; those that only training needs by their number."""
+    counts = {kind: sum(bool(re.fullmatch(pattern, name)) for name in names)
+              for kind, pattern in TRAINING_VARIABLES.items()}
+    others = [name for name in names if not any(re.fullmatch(one, name) for one in TRAINING_VARIABLES.values())]
+    return ", ".join([*others, *(kind.format(n=n) for kind, n in counts.items() if n)])
 
 
 def _step(found: Inspection) -> str:
