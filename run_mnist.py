@@ -125,12 +125,22 @@ def train_evaluate_draw(flags: argparse.Namespace, data_set: "DataSet", train_ne
         schematic = plot.schematic(data_set.train.pixels.shape[1], settings.n_hidden_encoder, settings.n_z,
                                    settings.n_hidden_decoder, settings.keep_prob, data_set.title)
         results = {"model.png": plot.png(schematic),
-                   "run.json": report.as_json(flags, data_set, devices=vae_graph.devices.describe(record.n_towers),
-                                              towers=record.n_towers, test=errors, training=record.errors).encode()}
+                   "run.json": report.as_json(flags, data_set, **_facts(prefix, record, data_set), test=errors,
+                                              training=record.errors).encode()}
         if record.errors["epoch"]:       # none if resumed, without a record, from the last epoch
             results["training_curve.png"] = plot.png(plot.training_curve(record.errors, data_set.title))
         outputs.write_optional(figures_dir, results, missing)
     return Trained(prefix, errors, figures_dir, missing)
+
+
+def _facts(prefix: str, record: "RunRecord", data_set: "DataSet") -> dict[str, object]:
+    """What a run was: the flags of a finished one may ask for fewer epochs than it has."""
+    checkpoints, devices = vae_graph.checkpoints, vae_graph.devices
+    step = int(checkpoints.read_variables(prefix)[checkpoints.STEP])
+    n_epochs, _ = record.position(step, len(data_set.train.digits) // record.settings.batch_size)
+    return {"checkpoint": prefix, "step": step,
+            "settings": dataclasses.asdict(record.settings) | {"num_epoch": n_epochs}, "towers": record.n_towers,
+            "processors": devices.n_processors(), "devices": devices.describe(record.n_towers)}
 
 
 def sweep(flags: argparse.Namespace) -> str:

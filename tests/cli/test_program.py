@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -17,10 +18,11 @@ from PIL import Image
 import run_mnist
 from tests.helpers import closed_output, command, files_of_at_most, one_line_error, posix_only
 from tests.small import ORACLE_DIR, SMALL
-from vae_graph import checkpoints, data, plot
+from vae_graph import checkpoints, data, devices, plot
 from vae_graph.cli import outputs
 from vae_graph.data import datasets
 from vae_graph.runs import recorder
+from vae_graph.settings import Settings
 
 PICTURES = ("result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "training_curve.png")
 FLAGS = ["--dataset", "other", *SMALL]
@@ -144,6 +146,18 @@ def test_checkpoints_and_pictures_may_share_a_folder(in_tmp, without_pictures):
     flags = [*FLAGS, "--checkpoint_dir", "one", "--figures_dir", "one"]
     assert [run_mnist.main(flags), run_mnist.main([*flags, "--num_epoch", "3"])] == [0, 0]
     assert json.loads((in_tmp / "one" / "other" / "run.json").read_text())["training"]["epoch"] == [0, 1, 2]
+
+
+def test_run_json_is_about_the_run_not_about_the_last_command(in_tmp, without_pictures):
+    for n_epochs in ("3", "2"):                  # the second one has nothing left to train
+        assert run_mnist.main([*FLAGS, "--num_epoch", n_epochs]) == 0
+    record = json.loads((in_tmp / "figures" / "other" / "run.json").read_text())
+    assert record["flags"]["num_epoch"] == 2
+    assert record["training"]["epoch"] == [0, 1, 2]
+    assert record["settings"] == dataclasses.asdict(Settings(
+        n_hidden_encoder=16, n_hidden_decoder=12, batch_size=50, num_epoch=3))
+    assert (Path(record["checkpoint"]), record["step"]) == (Path("checkpoints", "other", "parameter2.ckpt"), 12)
+    assert (record["towers"], record["processors"]) == (1, devices.n_processors())
 
 
 def test_pictures_are_redrawn_at_each_checkpoint(in_tmp, without_drawing, monkeypatch):

@@ -147,7 +147,7 @@ def test_one_that_dies_returns_or_hangs_ends_all_and_all_started_again_resume(cl
         victim.kill()
     run.start(timeout=LIMIT)
     run.assert_end(0)
-    assert "resuming from checkpoints/other/parameter5.ckpt, epoch 6 of 10" in run.log("worker0")
+    assert "resuming from checkpoints/other/parameter5.ckpt: 6 of 10 epochs done" in run.log("worker0")
 
     done = subprocess.run(**command("--local_cluster", "ps=1,worker=2", *FLAGS))
     assert (done.returncode, done.stderr) == (0, "")

@@ -71,7 +71,7 @@ def test_a_stopped_run_resumes(digits, tmp_path, capsys):
     after = capsys.readouterr().out.splitlines()
     assert len(before) == 1 + 3
     assert after[0].startswith("training on ")
-    assert after[1] == f"resuming from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
+    assert after[1] == f"resuming from {tmp_path / 'parameter2.ckpt'}: 3 of 4 epochs done"
     assert len(after) == 2 + 1
     assert history["epoch"] == [0, 1, 2, 3]
     assert checkpoints.read_variables(prefix)["Variable"] == 4 * 4
@@ -103,7 +103,7 @@ def test_resumes_from_the_latest_valid_checkpoint(digits, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[5].startswith(f"skipped: {tmp_path / 'parameter3.ckpt'}: expected a valid checkpoint")
     assert lines[6] == f"the skipped files are now in {tmp_path / 'earlier-1'}"
-    assert lines[8] == f"resuming from {tmp_path / 'parameter2.ckpt'}, epoch 3 of 4"
+    assert lines[8] == f"resuming from {tmp_path / 'parameter2.ckpt'}: 3 of 4 epochs done"
     assert history["epoch"] == [0, 1, 2, 3]
     assert (tmp_path / "earlier-1" / broken.name).stat().st_size == 100
 
@@ -210,7 +210,7 @@ def test_the_state_file_is_not_needed(digits, run_folder, capsys, state):
         (run_folder / "checkpoint").write_text(state, encoding="latin-1")
     capsys.readouterr()
     _, history = train(digits, run_folder)
-    assert f"resuming from {run_folder / 'parameter2.ckpt'}, epoch 3 of 4" in capsys.readouterr().out
+    assert f"resuming from {run_folder / 'parameter2.ckpt'}: 3 of 4 epochs done" in capsys.readouterr().out
     assert history["epoch"] == [0, 1, 2, 3]
 
 

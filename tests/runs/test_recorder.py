@@ -208,7 +208,7 @@ class TestStops:
         broken = tmp_path / "stopped-0000000016" / "parameter1.ckpt.data-00000-of-00001"
         broken.write_bytes(b"")
         prefix, history = train(digits, tmp_path)
-        assert f"resuming from {tmp_path / 'parameter0.ckpt'}, epoch 1 of 2" in capsys.readouterr().out
+        assert f"resuming from {tmp_path / 'parameter0.ckpt'}: 1 of 2 epochs done" in capsys.readouterr().out
         assert (variables_as_bytes(prefix), history) == uninterrupted
         assert not broken.parent.exists()
         assert (tmp_path / "earlier-1" / broken.parent.name / broken.name).exists()

@@ -174,7 +174,7 @@ def recording(progress: Progress, session: tf.Session, saver: tf.train.Saver, on
 def _resume_message(prefix: str, epoch: int, num_epoch: int) -> str:
     """Where a run resumes, or that it is finished."""
     if epoch < num_epoch:
-        return f"resuming from {prefix}, epoch {epoch} of {num_epoch}"
+        return f"resuming from {prefix}: {epoch} of {num_epoch} epochs done"
     return f"{prefix} has {epoch} epochs: nothing left to train for --num_epoch {num_epoch}"
 
 
