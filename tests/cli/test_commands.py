@@ -1,5 +1,6 @@
 """The commands of `run_mnist.py` that take a checkpoint: their output, their files, their errors."""
 
+import argparse
 import dataclasses
 import json
 import os
@@ -19,7 +20,7 @@ from tests.helpers import one_line_error, write_checkpoint
 from tests.small import ORACLE_DIR, ROOT, SMALL
 from vae_graph import checkpoints, comparison, data, evaluation, plot
 from vae_graph.checkpoints import inspection
-from vae_graph.cli import report
+from vae_graph.cli import outputs, report
 from vae_graph.runs.record import RunRecord
 from vae_graph.settings import Settings
 
@@ -125,8 +126,8 @@ def test_evaluate_needs_no_flags_for_sizes_and_gives_the_errors_of_the_run(in_tm
 
 
 def test_figures_draws_an_old_checkpoint(old, capsys):
-    assert "figures/checkpoint/other" in run(capsys, "figures", old, *OTHER).replace("\\", "/")
-    folder = Path("figures", "checkpoint", "other")
+    assert "figures/old-parameter20/other" in run(capsys, "figures", old, *OTHER).replace("\\", "/")
+    folder = Path("figures", "old-parameter20", "other")
     assert {path.name for path in folder.iterdir()} == {*PICTURES, "figures.json"}
     for name in PICTURES:
         Image.open(folder / name).verify()
@@ -138,10 +139,39 @@ def test_figures_draws_an_old_checkpoint(old, capsys):
 
 def test_figures_draws_more_on_request(old, without_drawing, capsys):
     run(capsys, "figures", old, *OTHER, "--manifold_grid", "gaussian", "--add_noise")
-    folder = Path("figures", "checkpoint", "other")
+    folder = Path("figures", "old-parameter20", "other")
     assert {path.name for path in folder.iterdir()} == {*PICTURES, "figures.json", "manifold_gaussian.png",
                                                         "denoising.png"}
     assert json.loads((folder / "figures.json").read_text())["flags"]["add_noise"] is True
+
+
+class TestResultsFolder:
+    """Results of different checkpoints do not replace each other, unless they are told to share a folder."""
+
+    def test_another_checkpoint_of_the_same_name_has_another_folder(self, old, without_drawing, capsys):
+        copies = [shutil.copytree(old, Path(place, "old")) for place in ("a", "b")]
+        for prefix, number in ((copies[0], ""), (copies[1], "-2"), (copies[0].absolute(), ""), (copies[1], "-2")):
+            folder = Path("figures", f"old-parameter20{number}")
+            assert run(capsys, "sample", prefix).endswith(f" are in {folder / 'samples.png'}\n")
+            assert json.loads((folder / "samples.json").read_text())["checkpoint"] == str(prefix / "parameter20.ckpt")
+
+    def test_the_others_in_a_named_folder_are_printed(self, old, without_drawing, capsys):
+        a, b = (old / f"parameter{epoch}.ckpt" for epoch in (0, 20))
+        assert len(run(capsys, "sample", a, "--figures_dir", "x").splitlines()) == 1
+        Path("x", "others.json").write_text("[]")
+        lines = run(capsys, "explore", b, "--figures_dir", "x", "--dataset", "rendered").splitlines()
+        assert len(lines) == 1                           # rendered digits have a folder of their own
+        lines = run(capsys, "sample", b, "--figures_dir", "x").splitlines()
+        assert lines[0] == (f"x also has results of {a}, recorded in samples.json; files of the same name are replaced")
+        assert len(run(capsys, "sample", b, "--figures_dir", "x").splitlines()) == 1
+
+    @pytest.mark.parametrize(("prefix", "name"), [
+        ("parameter1.ckpt", "parameter1"), ("a/b/model-1000", "b-model-1000"), ("../x.ckpt", "x"),
+        ("run[1]: *?<>|/x y.ckpt", "run-1-x-y"), ("Größe/1.ckpt", "Größe-1"), ("a\udcff/b.ckpt", "a-b"),
+        (f"{'a' * 200}/{'b' * 99}", "b" * 60)])
+    def test_its_name_is_short_and_legal_everywhere(self, in_tmp, prefix, name):
+        flags = argparse.Namespace(figures_dir=None)
+        assert outputs.results_folder(flags, [prefix]) == Path("figures", name)
 
 
 def test_evaluate_with_noise(old, capsys):
@@ -162,7 +192,7 @@ def test_a_denoising_run_is_evaluated_with_noise(in_tmp, without_drawing, capsys
 
 def test_sample_draws_the_requested_number(old, capsys):
     output = run(capsys, "sample", old, "--n", "9", "--seed", "3")
-    path = Path("figures", "checkpoint", "samples.png")
+    path = Path("figures", "old-parameter20", "samples.png")
     assert output == f"9 samples of {old / 'parameter20.ckpt'} are in {path}\n"
     first = path.read_bytes()
     for seed, same in (("3", True), ("4", False)):
@@ -173,7 +203,7 @@ def test_sample_draws_the_requested_number(old, capsys):
 
 def test_walk_interpolates_between_images(old, capsys):
     run(capsys, "walk", old, *OTHER, "--images", "3", "8", "--n", "5")
-    folder = Path("figures", "checkpoint", "other")
+    folder = Path("figures", "old-parameter20", "other")
     Image.open(folder / "walk.png").verify()
     assert Image.open(folder / "walk.gif").n_frames == 8
     assert json.loads((folder / "walk.json").read_text())["flags"]["images"] == [3, 8]
@@ -182,25 +212,24 @@ def test_walk_interpolates_between_images(old, capsys):
 
 
 def test_explore_writes_a_page(old, capsys):
-    path = Path("figures", "checkpoint", "other", "explorer.html")
+    path = Path("figures", "old-parameter20", "other", "explorer.html")
     assert run(capsys, "explore", old, *OTHER) == f"Open {path} in a browser: it needs no server and no network\n"
     assert '"data": "small digits (not MNIST)"' in path.read_text(encoding="utf-8")
     assert json.loads(path.with_suffix(".json").read_text())["checkpoints"] == [str(old / "parameter20.ckpt")]
 
 
 def test_explore_takes_two_checkpoints_or_none(old, capsys):
-    path = Path("figures", "checkpoint", "explorer.html")
     run(capsys, "explore")                                    # needs no data
-    assert '"models": []' in path.read_text(encoding="utf-8")
+    assert '"models": []' in Path("figures", "explorer.html").read_text(encoding="utf-8")
     run(capsys, "explore", old, old / "parameter0.ckpt", *OTHER)
-    page = (path.parent / "other" / path.name).read_text(encoding="utf-8")
+    page = Path("figures", "old-parameter20-and-old-parameter0", "other", "explorer.html").read_text(encoding="utf-8")
     assert page.index('"name": "old/parameter20.ckpt"') < page.index('"name": "old/parameter0.ckpt"')
     assert run_mnist.main(["explore", *3 * [str(old)]]) == 2
     assert one_line_error(capsys) == "CHECKPOINT: expected at most 2, found 3"
 
 
 def test_trace_writes_a_page(old, capsys):
-    path = Path("figures", "checkpoint", "other", "graph.html")
+    path = Path("figures", "old-parameter20", "other", "graph.html")
     assert run(capsys, "trace", old, *OTHER) == f"Open {path} in a browser: it needs no server and no network\n"
     assert '"name": "old/parameter20.ckpt"' in path.read_text(encoding="utf-8")
     assert json.loads((path.parent / "trace.json").read_text())["checkpoint"] == str(old / "parameter20.ckpt")
@@ -246,7 +275,7 @@ def test_compare_prints_and_writes_the_functions_results(old, capsys, idx_folder
     weights = next(variable for variable in found.variables if variable.name == "encoder_z/w3")
     assert ["encoder_z/w3", "16", "x", "4", f"{weights.maximum:.4g}", f"{weights.rms:.4g}", f"{weights.cosine:.4g}"] \
         in rows
-    folder = Path("figures", "comparison", "other")
+    folder = Path("figures", "old-parameter0-and-old-parameter20", "other")
     Image.open(folder / "comparison.png").verify()
     record = json.loads((folder / "comparison.json").read_text())
     assert record["comparison"]["numbers"]["ELBO"]["difference"] == elbo.difference
@@ -291,7 +320,7 @@ def test_compare_accepts_other_sizes_and_few_images(old, without_drawing, capsys
 @pytest.mark.parametrize(("flags", "names"), [
     (("inspect", "old"), {"inspection"}),
     (("evaluate", "old", *OTHER), {"checkpoint", "evaluation"}),
-    (("compare", "old", "old", *OTHER), {"comparison"}),
+    (("compare", "old", "old", *OTHER), {"checkpoints", "comparison"}),
 ])
 def test_json_is_the_only_output(old, capsys, flags, names):
     (old / "parameter20.ckpt.index").write_bytes(b"")

@@ -98,7 +98,7 @@ def test_training_may_be_named():
     (["--local_cluster", "ps=1,chief=1,worker=100"], {"local_cluster": {"ps": 1, "chief": 1, "worker": 100}}),
     (["--local_cluster", "chief=1,ps=2"], {"local_cluster": {"chief": 1, "ps": 2}}),
     (["--keep_prob", "1", "--decay_rate", "1e-9"], {"keep_prob": 1.0, "decay_rate": 1e-9}),
-    (["sample", "a"], {"n": 100, "seed": 0, "figures_dir": Path("figures", "checkpoint")}),
+    (["sample", "a"], {"n": 100, "seed": 0, "figures_dir": None}),
     (["walk", "a"], {"n": 16, "images": [0, 1]}), (["walk", "a", "--n", "2"], {"n": 2}),
     (["explore"], {"checkpoints": [], "palette": "accessible"})])
 def test_flags_and_their_defaults(argv, expected):

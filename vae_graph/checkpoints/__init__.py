@@ -15,6 +15,7 @@ from vae_graph.checkpoints.format import (
     LayerSizes,
     ValuesMissing,
     files_of,
+    label,
     model_shapes,
     training_shapes,
 )
@@ -29,5 +30,5 @@ from vae_graph.checkpoints.reading import (
 )
 
 __all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "Found", "LayerSizes", "ValuesMissing", "assign",
-           "check_finite", "files_of", "find", "latest_valid", "layer_sizes", "model_shapes", "read_network",
+           "check_finite", "files_of", "find", "label", "latest_valid", "layer_sizes", "model_shapes", "read_network",
            "read_shapes", "read_variables", "restore", "training_shapes"]

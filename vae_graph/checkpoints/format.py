@@ -73,6 +73,11 @@ def training_shapes(sizes: LayerSizes) -> dict[str, tuple[int, ...]]:
     return {**shapes, **slots, "beta1_power": (), "beta2_power": (), STEP: ()}
 
 
+def label(prefix: str) -> str:
+    """A checkpoint's name for people: that of its folder, and its own."""
+    return Path(*Path(prefix).parts[-2:]).as_posix()
+
+
 def files_of(prefix: str) -> list[Path]:
     """The files of a checkpoint, the index last: without it there is no checkpoint."""
     name = Path(prefix).name

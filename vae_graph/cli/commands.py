@@ -11,7 +11,7 @@ import vae_graph
 from vae_graph.cli import flag_groups as group
 from vae_graph.cli import report
 from vae_graph.cli.inputs import describe_images, find_checkpoint, load_data
-from vae_graph.cli.outputs import draw_results, figures_folder, writable_folder, write_files
+from vae_graph.cli.outputs import draw_results, results_folder, writable_folder, write_files
 from vae_graph.cli.parser import Command
 from vae_graph.settings import SettingsError
 
@@ -40,7 +40,7 @@ def figures(flags: argparse.Namespace) -> str:
     """The pictures of a checkpoint, and a record of how they were made."""
     prefix = find_checkpoint(flags.checkpoint)
     data_set = load_data(flags)
-    figures_dir = figures_folder(flags, data_set)
+    figures_dir = results_folder(flags, [prefix], data_set)
     pictures = draw_results(prefix, data_set, flags, note=prefix)
     write_files(figures_dir, pictures | {"figures.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
     return f"The pictures of {prefix} are in {figures_dir}"
@@ -51,7 +51,7 @@ def sample(flags: argparse.Namespace) -> str:
     from vae_graph.runs.record import trained_on
 
     prefix = find_checkpoint(flags.checkpoint)
-    figures_dir = writable_folder("--figures_dir", flags.figures_dir)
+    figures_dir = results_folder(flags, [prefix])
     title = "from a network not trained on MNIST" if trained_on(prefix, vae_graph.data.MNIST_SHA256) is False else ""
     write_files(figures_dir, vae_graph.pictures.of_prior(prefix, flags.n, flags.seed, title)
                 | {"samples.json": report.as_json(flags, checkpoint=prefix).encode()})
@@ -66,7 +66,7 @@ def walk(flags: argparse.Namespace) -> str:
     if max(flags.images) >= n_images:
         raise SettingsError(f"--images: expected numbers below {n_images}, the number of test images, found "
                             f"{max(flags.images)}")
-    figures_dir = figures_folder(flags, data_set)
+    figures_dir = results_folder(flags, [prefix], data_set)
     write_files(figures_dir, vae_graph.pictures.of_walk(prefix, data_set, flags.images, flags.n)
                 | {"walk.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
     return f"The walk is in {figures_dir / 'walk.png'} and walk.gif"
@@ -76,12 +76,12 @@ def compare(flags: argparse.Namespace) -> str:
     """Two checkpoints compared, in metrics and in a picture."""
     prefixes = find_checkpoint(flags.a), find_checkpoint(flags.b)
     data_set = load_data(flags)
-    figures_dir = figures_folder(flags, data_set)
+    figures_dir = results_folder(flags, prefixes, data_set)
     test = data_set.test.first(flags.n_images)
     images = test.images
     found = vae_graph.comparison.compare(*prefixes, images, test.digits, flags.seed, flags.draws, flags.iwae_samples,
                                          verbose=sys.stdout.isatty())
-    record = report.as_json(flags, data_set, comparison=found)
+    record = report.as_json(flags, data_set, checkpoints=prefixes, comparison=found)
     named = dict(zip("AB", prefixes, strict=True))
     drawn = vae_graph.pictures.of_comparison(named, images, test.digits, flags.seed, data_set.title, flags.palette)
     write_files(figures_dir, drawn | {"comparison.json": record.encode()})
@@ -91,7 +91,7 @@ def compare(flags: argparse.Namespace) -> str:
 
 
 def explore(flags: argparse.Namespace) -> str:
-    """A page to explore the latent spaces of one checkpoint or two in, or of those that are dropped on it."""
+    """A page to explore the latent spaces of one checkpoint, of two, or of those that are dropped on it."""
     from vae_graph.pages import explorer
 
     if len(flags.checkpoints) > explorer.MAX_MODELS:
@@ -99,12 +99,12 @@ def explore(flags: argparse.Namespace) -> str:
     prefixes = [find_checkpoint(path) for path in flags.checkpoints]
     if prefixes:
         data_set = load_data(flags)
-        figures_dir = figures_folder(flags, data_set)
+        figures_dir = results_folder(flags, prefixes, data_set)
         page = explorer.page(prefixes, data_set.test.images, data_set.test.digits, data_set.title or data_set.name,
                              flags.palette)
     else:
         data_set = None
-        figures_dir = writable_folder("--figures_dir", flags.figures_dir)
+        figures_dir = writable_folder("--figures_dir", flags.figures_dir or Path("figures"))
         page = explorer.blank_page(flags.palette)
     record = report.as_json(flags, data_set, checkpoints=prefixes)
     write_files(figures_dir, {"explorer.html": page, "explorer.json": record.encode()})
@@ -117,7 +117,7 @@ def trace(flags: argparse.Namespace) -> str:
 
     prefix = find_checkpoint(flags.checkpoint)
     data_set = load_data(flags)
-    figures_dir = figures_folder(flags, data_set)
+    figures_dir = results_folder(flags, [prefix], data_set)
     page = graph.page(prefix, data_set.test.images)
     record = report.as_json(flags, data_set, checkpoint=prefix)
     write_files(figures_dir, {"graph.html": page, "trace.json": record.encode()})
@@ -152,20 +152,18 @@ COMMANDS = {
                         (group.checkpoint, group.measuring, group.images, group.noise, group.json), evaluate),
     "figures": Command("draw the pictures of a checkpoint",
                        (group.checkpoint, group.images, group.noise, group.manifold, group.palette("jet"),
-                        group.figures_in(group.CHECKPOINT_FIGURES)), figures),
+                        group.results), figures),
     "sample": Command("draw samples from a checkpoint: z from the prior, decoded",
-                      (group.checkpoint, group.samples, group.seed, group.figures_in(group.CHECKPOINT_FIGURES)),
-                      sample),
+                      (group.checkpoint, group.samples, group.seed, group.results), sample),
     "walk": Command("interpolate between two test images in a checkpoint's latent space, as a picture and an animation",
-                    (group.checkpoint, group.two_images, group.data, group.figures_in(group.CHECKPOINT_FIGURES)), walk),
+                    (group.checkpoint, group.two_images, group.data, group.results), walk),
     "explore": Command("write a page to explore latent spaces in a browser, of one checkpoint, of two, or of none",
-                       (group.checkpoints_to_explore, group.data, group.palette("accessible"),
-                        group.figures_in(group.CHECKPOINT_FIGURES)), explore),
+                       (group.checkpoints_to_explore, group.data, group.palette("accessible"), group.results), explore),
     "trace": Command("write a page to step through the graph of a checkpoint's network, operation by operation",
-                     (group.checkpoint, group.data, group.figures_in(group.CHECKPOINT_FIGURES)), trace),
+                     (group.checkpoint, group.data, group.results), trace),
     "compare": Command("compare two checkpoints, in metrics and in a picture",
                        (group.two_checkpoints, group.measuring, group.images, group.palette("accessible"),
-                        group.figures_in(Path("figures", "comparison")), group.json), compare),
+                        group.results, group.json), compare),
     "export": Command("export a checkpoint's network as a SavedModel, as ONNX graphs or as arrays",
                       (group.checkpoint, group.export), export),
 }

@@ -9,7 +9,6 @@ from vae_graph.settings import Settings
 
 Group = argparse._ActionsContainer      # the common interface of a parser and a group of flags
 A_CHECKPOINT = "a prefix such as parameter199.ckpt, one of its files, or a folder: its latest valid checkpoint"
-CHECKPOINT_FIGURES = Path("figures", "checkpoint")
 
 
 def network(parser: argparse.ArgumentParser) -> None:
@@ -161,11 +160,10 @@ def json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def figures_in(default: Path) -> Callable[[argparse.ArgumentParser], None]:
-    def add(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--figures_dir", type=path_arg("a folder"), default=default, metavar="DIR",
-                            help="folder for the pictures, and a record of how they were made")
-    return add
+def results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--figures_dir", type=path_arg("a folder"), metavar="DIR",
+                        help="folder for the results, and a record of how they were made (default: one for each "
+                             "checkpoint in figures, such as figures/checkpoints-parameter199)")
 
 
 def export(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
+import json
+import os
+import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +30,42 @@ class ResultsMissing(UserError):
 def figures_folder(flags: argparse.Namespace, data_set: DataSet) -> Path:
     """The folder for the pictures; data sets other than MNIST have a subfolder."""
     return writable_folder("--figures_dir", flags.figures_dir / data_set.results_subdir)
+
+
+def results_folder(flags: argparse.Namespace, prefixes: Sequence[str], data_set: DataSet | None = None) -> Path:
+    """The folder for the results of some checkpoints: --figures_dir, or one of their own in `figures`.
+
+    Its name is that of the checkpoint's folder and its own, as in figures/checkpoints-parameter199, and a number if
+    there are results of another checkpoint of that name. Those in --figures_dir are printed.
+    """
+    subdir = data_set.results_subdir if data_set else ""
+    if flags.figures_dir:
+        folder = writable_folder("--figures_dir", flags.figures_dir / subdir)
+        for name, others in _results_of_others(folder, prefixes).items():
+            print(printable(f"{folder} also has results of {' and '.join(others)}, recorded in {name}; files of the "
+                            "same name are replaced"))
+        return folder
+    # Short, and legal on Windows.
+    names = [re.sub(r"[^\w.-]+", "-", vae_graph.checkpoints.label(prefix).removesuffix(".ckpt")) for prefix in prefixes]
+    own = "-and-".join(names)[-60:].strip("-.")
+    candidates = (Path("figures", own if number == 1 else f"{own}-{number}", subdir) for number in itertools.count(1))
+    folder = next(folder for folder in candidates if not _results_of_others(folder, prefixes))
+    return writable_folder("--figures_dir", folder)
+
+
+def _results_of_others(folder: Path, prefixes: Sequence[str]) -> dict[str, list[str]]:
+    """The records in a folder of results of other checkpoints, by the records' names."""
+    from vae_graph.runs.record import read_bytes
+
+    own, found = {*map(os.path.abspath, prefixes)}, {}
+    for path in sorted(folder.glob("*.json")):
+        # Whatever else is there is no record of results.
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+            record = json.loads(read_bytes(path))
+            named = record["checkpoints"] if "checkpoints" in record else [record["checkpoint"]]
+            if others := [other for other in named if os.path.abspath(other) not in own]:
+                found[path.name] = others
+    return found
 
 
 def writable_folder(flag: str, path: Path) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vae_graph import checkpoints, pictures, plot
-from vae_graph.pages.template import fill, label
+from vae_graph.pages.template import fill
 
 SCRIPTS = ("dom.js", "checkpoint.js", "network.js", "models.js", "map.js", "sketch.js", "explorer.js")
 MAX_MODELS = 2
@@ -53,7 +53,7 @@ def _page(data: Mapping[str, object]) -> bytes:
 def _model(prefix: str, images: np.ndarray) -> dict[str, object]:
     """A checkpoint's network, as the page has it."""
     sizes, network = checkpoints.read_network(prefix)
-    return {"name": label(prefix),
+    return {"name": checkpoints.label(prefix),
             "sizes": {"input": sizes.n_input, "encoder": sizes.n_hidden_encoder, "z": sizes.n_z,
                       "decoder": sizes.n_hidden_decoder},
             "weights": {name: _float16(prefix, values) for name, values in network.items()},

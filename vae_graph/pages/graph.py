@@ -17,7 +17,7 @@ from vae_graph import checkpoints, model
 from vae_graph.evaluation import check_images
 from vae_graph.graph_parts import graph_parts
 from vae_graph.model import Bernoulli_decoder, Variational_autoencoder
-from vae_graph.pages.template import fill, label
+from vae_graph.pages.template import fill
 from vae_graph.settings import Settings
 from vae_graph.training_graph import learning_rate
 
@@ -78,7 +78,8 @@ def page(prefix: str, images: np.ndarray) -> bytes:
     values = record(built, network, images[:N_IMAGES])
     if not np.isfinite(ELBO := values[built.ELBO.name]):
         raise checkpoints.CheckpointError(f"{prefix}: expected finite errors on these images, found an ELBO of {ELBO}")
-    data = {"name": label(prefix), "recorded": {"images": len(images[:N_IMAGES]), "keep_prob": Settings.keep_prob},
+    data = {"name": checkpoints.label(prefix),
+            "recorded": {"images": len(images[:N_IMAGES]), "keep_prob": Settings.keep_prob},
             "operations": operations(built), "scenes": scenes(built), "closed": LARGE_PARTS,
             "meanings": {op.name: meaning for meaning, op in _meanings(built).items()},
             "source": Path(model.__file__).read_text(encoding="utf-8").splitlines(),

@@ -16,8 +16,3 @@ def fill(template: str, scripts: Sequence[str], data: Mapping[str, object]) -> b
     text = (FOLDER / template).read_text(encoding="utf-8")
     # In one pass: the data may have such marks in it.
     return re.sub(r"\{\{([\w.]+)\}\}", lambda mark: parts[mark[1]], text).encode()
-
-
-def label(prefix: str) -> str:
-    """A checkpoint's name on a page: that of its folder, and its own."""
-    return Path(*Path(prefix).parts[-2:]).as_posix()
