@@ -58,7 +58,7 @@ def in_javascript():
 def in_schematic():
     [ax] = plot.schematic(784, 11, 3, 22, 0.5).axes
     texts = [text.get_text() for text in ax.texts]
-    scopes = {scope: re.search(r"(\d+)\n(\w+)", text) for text, scope in itertools.pairwise(texts)
+    scopes = {scope: re.search(r"(\d+)(?: units| pixels)?\n(\w+)", text) for text, scope in itertools.pairwise(texts)
               if "coder_" in scope}
     units = {scope: SHAPES[name][-1] // (2 if scope == "encoder_z" else 1)          # where mean and std have a box each
              for name in SHAPES for scope in [name.split("/")[0]]}

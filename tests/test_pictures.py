@@ -1,5 +1,6 @@
 """The pictures of a trained model, checked on a checkpoint of TensorFlow 1.4.0."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,12 @@ class TestLatentPlane:
         np.testing.assert_array_equal(axes, [[1], [0]])
 
 
+def z_of(prefix, images, seed=0):
+    """The sample of z for each image, [n, n_z]."""
+    with evaluation.restored(prefix, seed) as model:
+        return model.session.run([model.z, model.X_out[:5]], {model.X: images})[0]
+
+
 @pytest.mark.parametrize("n_z", [1, 3])
 def test_pictures_of_other_latent_sizes(digits, tmp_path, n_z):
     prefix = write_network(tmp_path / "x", n_z)
@@ -88,7 +95,16 @@ def test_pictures_of_other_latent_sizes(digits, tmp_path, n_z):
     assert found.codes.shape == (60, 2)
     assert found.manifolds["linear"].shape == (20, 20, 784)
     assert found.axis_names == ("principal component 1", "principal component 2")
-    assert found.plane == f"the plane of the first two principal components of z, n_z = {n_z}"
+    share = float(re.fullmatch(rf"the plane of the first two principal components of z, n_z = {n_z}: (\d+)% of the "
+                               "variance", found.plane)[1])
+    assert share == 100 if n_z == 1 else 50 < share < 100
+    low, high = found.limits
+    assert low == -high
+    assert (np.abs(found.codes) <= high).mean() == pytest.approx(0.99, abs=0.01)
+    # The corners of the manifold are at these limits.
+    origin, axes = pictures.latent_plane(z_of(prefix, digits.test.images))
+    np.testing.assert_allclose(found.manifolds["linear"][0, 0],
+                               decode(weights_of(prefix), origin + [low, high] @ axes), atol=1e-4)
 
 
 def test_samples_are_decoded_draws_from_the_prior(weights, monkeypatch):
@@ -191,6 +207,8 @@ def test_the_axes_of_both_manifolds(digits, drawn):
         "result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "manifold_gaussian.png"}
     assert [call[-1] for call in drawn["latent"]] == ["jet"]
     found = pictures.training_results(PREFIX, digits.test.images, 0, ["linear", "gaussian"])
+    assert [call[2] for call in drawn["manifold"]] == [("z1", "z2"), ("quantile of z1", "quantile of z2")]
+    assert drawn["reconstruction"][0][2] == "rendered digits (not MNIST)"
     for (shown, ends, *_), name, expected in zip(drawn["manifold"], ("linear", "gaussian"), ((-2, 2), (0.025, 0.975)),
                                                  strict=True):
         np.testing.assert_array_equal(shown, found.manifolds[name])
@@ -200,6 +218,7 @@ def test_the_axes_of_both_manifolds(digits, drawn):
 def test_denoising_shows_original_noisy_and_restored(digits, drawn):
     assert {*pictures.of_training(PREFIX, digits, 5, noisy=True)} == {
         "result1_reconstruction.png", "result2_latent.png", "result3_manifold.png", "denoising.png"}
+    assert drawn["reconstruction"][0][2] == "rendered digits (not MNIST)\nthe encoder sees noisy images"
     [(rows, title)] = drawn["image_rows"]
     seen, restored = pictures.reconstructions(PREFIX, digits.test.images[:10], 5, noisy=True)
     expected = {"original": digits.test.images[:10], "noisy": seen, "restored": restored}
@@ -233,14 +252,27 @@ def test_what_cannot_be_drawn_is_refused(value, found):
 
 
 def test_a_walk_is_between_its_end_images(digits, drawn):
-    pictures.of_walk(PREFIX, digits, (8, 3), 6)
+    eight, one = (int(np.argmax(digits.test.digits == digit)) for digit in (8, 1))
+    pictures.of_walk(PREFIX, digits, (eight, one), 6)
     [(rows, heads, title)] = drawn["image_rows"]
     start, way, end = rows[""]
-    np.testing.assert_array_equal([start[0], end[0]], digits.test.images[[8, 3]])
-    np.testing.assert_array_equal(way, pictures.walk(PREFIX, digits.test.images[[8, 3]], 6))
+    np.testing.assert_array_equal([start[0], end[0]], digits.test.images[[eight, one]])
+    np.testing.assert_array_equal(way, pictures.walk(PREFIX, digits.test.images[[eight, one]], 6))
     np.testing.assert_array_equal(drawn["gif"][0][0], way)
-    assert [head.split()[-1] for head in heads] == ["8", "way", "3"]
+    assert heads == (f"test image\nno. {eight}, an 8", "decoded on the way", f"test image\nno. {one}, a 1")
     assert title == "rendered digits (not MNIST)"
+
+
+def test_pictures_name_their_checkpoint_without_its_absolute_path(digits, monkeypatch):
+    assert Path(PREFIX).is_absolute()
+    notes, titles = [], []
+    monkeypatch.setattr(pictures.plot, "png", lambda figure, note="": notes.append(note) or titles.append(
+        [ax.get_title() for ax in figure.axes if ax.get_title()]) or b"")
+    pictures.of_prior(PREFIX, 1, 0)
+    pictures.of_walk(PREFIX, digits, (0, 1), 2)
+    pictures.of_comparison({"A": PREFIX}, digits.test.images, digits.test.digits, 0)
+    assert notes[:2] == 2 * ["tf-1.4.0/parameter20.ckpt"]
+    assert titles[2] == ["A: tf-1.4.0/parameter20.ckpt"]
 
 
 def test_a_sweep_has_the_test_images_and_a_row_for_each_network(digits, drawn):

@@ -20,17 +20,18 @@ DIGITS = np.arange(30) % 10
 MANIFOLD = RANDOM.uniform(0, 1, (20, 20, 784))
 ERRORS = {"epoch": [0, 1], "Recon_error": [5.0, 4.0], "Regularization_error": [1.0, 2.0], "ELBO": [6.0, 6.0]}
 TEXT = r"a folder's name $\may be anything$"          # read as a formula it would be an error
-SIDES = [plot.ModelPanel(f"A: {TEXT}", IMAGES, CODES, MANIFOLD),
-         plot.ModelPanel("B: new" + 10 * " and long", 1 - IMAGES, -CODES, 1 - MANIFOLD, ("p", "q"))]
+SIDES = [plot.ModelPanel(f"A: {TEXT}", IMAGES, CODES, MANIFOLD, (-2, 2)),
+         plot.ModelPanel("B: new" + 10 * " and long", 1 - IMAGES, -CODES, 1 - MANIFOLD, (-3, 3),
+                         ("p", "q"))]
 PICTURES = {
     "reconstruction": (lambda title: plot.reconstruction(IMAGES[:2], IMAGES[2:4], title), (800, 1200)),
     "latent": (lambda title: plot.latent(CODES, DIGITS, title=title), (800, 600)),
     "manifold": (lambda title: plot.manifold(MANIFOLD, (-2, 2), title=title), (800, 800)),
-    "comparison": (lambda title: plot.comparison(SIDES, IMAGES, DIGITS, (-2, 2), title), (1300, 1450)),
+    "comparison": (lambda title: plot.comparison(SIDES, IMAGES, DIGITS, title), (1300, 1450)),
     "image_rows": (lambda title: plot.image_rows(
-        {"a": [IMAGES, IMAGES[:2]], "b": [IMAGES, IMAGES[:0]]}, ("x", "y"), title), (580, 181)),
+        {"a": [IMAGES, IMAGES[:2]], "b": [IMAGES, IMAGES[:0]]}, ("x", "y"), title), None),
     "canvas": (lambda title: plot.canvas(IMAGES, title), None),
-    "schematic": (lambda title: plot.schematic(784, 500, 2, 500, 0.6, title), (1400, 450)),
+    "schematic": (lambda title: plot.schematic(784, 500, 2, 500, 0.6, title), (1410, 440)),
     "training_curve": (lambda title: plot.training_curve(ERRORS, title), (800, 600)),
 }
 
@@ -120,7 +121,7 @@ def test_the_palette_is_the_pictures_and_the_pages():
     codes = np.stack([digits, digits], 1)
     for palette in plot.PALETTES:
         for figure in (plot.latent(codes, digits, palette=palette),
-                       plot.comparison([SIDES[0]._replace(codes=codes)], IMAGES, digits, (-2, 2), "", palette)):
+                       plot.comparison([SIDES[0]._replace(codes=codes)], IMAGES, digits, "", palette)):
             [points] = [ax.collections[0] for ax in figure.axes if ax.get_xlabel() == "z1" and ax.collections]
             drawn = points.to_rgba(points.get_array())
             assert [to_hex(colour) for colour in drawn] == plot.colours(palette)
@@ -141,7 +142,7 @@ def test_manifold_keeps_rows_columns_and_axes():
 
 
 def test_a_comparison_has_a_column_for_each_model():
-    figure = plot.comparison(SIDES, IMAGES, DIGITS, (-2, 2))
+    figure = plot.comparison(SIDES, IMAGES, DIGITS)
     axes = np.array(figure.axes[:6]).reshape(3, 2).T
     for (strip, scatter, canvas), side in zip(axes, SIDES, strict=True):
         lines = strip.get_title().splitlines()
@@ -153,11 +154,13 @@ def test_a_comparison_has_a_column_for_each_model():
         np.testing.assert_array_equal(scatter.collections[0].get_offsets(), side.codes)
         np.testing.assert_array_equal(canvas.images[0].get_array()[28:56, :28], side.manifold[1, 0].reshape(28, 28))
         assert (scatter.get_xlabel(), canvas.get_ylabel()) == side.axis_names
+        assert sum(canvas.get_xlim()) == pytest.approx(0)
+        assert canvas.get_xlim()[1] == pytest.approx(side.limits[1] * 20 / 19)           # the edge of the last digit
 
 
 def test_the_latent_maps_of_a_comparison_have_the_same_axes():
     sides = [SIDES[0], SIDES[1]._replace(codes=3 + 2 * CODES)]
-    figure = plot.comparison(sides, IMAGES, DIGITS, (-2, 2))
+    figure = plot.comparison(sides, IMAGES, DIGITS)
     first, second = figure.axes[2:4]
     assert (first.get_xlim(), first.get_ylim()) == (second.get_xlim(), second.get_ylim())
     for side in sides:
@@ -173,6 +176,7 @@ def test_a_note_is_drawn_below_the_picture():
     assert 600 < columns.min() < columns.max() < 797
     assert (plain[rows, columns] == 255).all()           # on empty paper
     assert noted[rows, columns].min() > 100              # in gray
+    assert np.ptp(rows) >= 9                             # and legible
 
 
 def test_titles_of_several_lines_are_inside_the_picture():
@@ -195,13 +199,29 @@ def test_image_rows_keep_rows_columns_and_gaps():
     figure = plot.image_rows({"seen": [IMAGES, IMAGES[:0]], "made": [1 - IMAGES, IMAGES[:2]]}, ("left", "right"))
     grid = np.array(figure.axes).reshape(2, 2)
     assert [[ax.get_ylabel(), ax.get_title()] for ax in grid.flat] == [
-        ["seen", "left"], ["", "right"], ["made", ""], ["", ""]]
+        ["seen", "left"], ["", ""], ["made", ""], ["", "right"]]          # each title above the first digits
     np.testing.assert_array_equal(grid[0, 0].images[0].get_array()[:, 28:56], IMAGES[1].reshape(28, 28))
     np.testing.assert_array_equal(grid[1, 0].images[0].get_array()[:, 112:], 1 - IMAGES[4].reshape(28, 28))
     assert not any(ax.get_frame_on() for ax in figure.axes)
     assert not any(ax.yaxis.label.get_rotation() for ax in grid[:, 0])
     assert not grid[0, 1].images
     assert grid[1, 1].images[0].get_array().shape == (28, 56)
+
+
+@pytest.mark.parametrize("title", ["", "not MNIST"])
+@pytest.mark.parametrize(("rows", "heads"), [
+    ({"": [IMAGES[:1], IMAGES, IMAGES[:1]]}, ("test image\nno. 3, a 0", "on the way", "test image\nno. 1000, a 2")),
+    ({"original": [IMAGES], "a longer name": [IMAGES]}, ("",))])
+def test_image_rows_have_equal_margins_and_square_digits(rows, heads, title):
+    figure = plot.image_rows(rows, heads, title)
+    content = np.array(Image.open(io.BytesIO(plot.png(figure))).convert("L")) < 200
+    for axis, length in enumerate(content.shape):
+        used = np.flatnonzero(content.any(1 - axis))
+        assert used.min() == pytest.approx(20, abs=8 if axis == 0 else 3)        # titles have their own height
+        assert length - 1 - used.max() == pytest.approx(20, abs=3)
+    for ax in figure.axes:
+        box = ax.get_window_extent()
+        assert box.width / box.height == pytest.approx(5 if ax.images[0].get_array().shape[1] == 140 else 1)
 
 
 @pytest.mark.parametrize(("n", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (5, 2, 3), (100, 10, 10)])
@@ -219,9 +239,14 @@ def test_the_schematic_shows_the_sizes():
     figure = plot.schematic(784, 11, 3, 22, 0.5)
     assert {text.get_ha() for text in figure.axes[0].texts if text.get_text()} == {"center"}
     texts = [text.get_text() for text in figure.axes[0].texts]
-    for part in ("X\n784", "11\nelu\ndropout,\nkeep 0.5", "mean\n3", "22\nelu\ndropout,\nkeep 0.5",
-                 "X_out\n784\nsigmoid", "encoder_hidden_1", "decoder_output"):
+    for part in ("X\n784 pixels", "11 units\nelu\ndropout,\nkeep 0.5", "mean\nn_z = 3", "std\nn_z = 3\nsoftplus",
+                 "z = mean\n+ std * eps", "22 units\nelu\ndropout,\nkeep 0.5", "X_out\n784 pixels\nsigmoid",
+                 "encoder_hidden_1", "decoder_output"):
         assert part in texts
+    drawn = np.array(Image.open(io.BytesIO(plot.png(figure))).convert("L")) < 200
+    for axis, length in enumerate(drawn.shape):                 # the same margin on every side
+        used = np.flatnonzero(drawn.any(1 - axis))
+        assert [used.min(), length - 1 - used.max()] == pytest.approx([20, 20], abs=3)
 
 
 @pytest.mark.parametrize(("n", "order"), [(2, [0, 1]), (4, [0, 1, 2, 3, 2, 1])])

@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 
 from vae_graph import plot
-from vae_graph.checkpoints import CheckpointError
+from vae_graph.checkpoints import CheckpointError, label
 from vae_graph.data import DataSet
 from vae_graph.evaluation import Model, batch_slices, check_images, restored
 
@@ -20,13 +20,14 @@ N_SHOWN = 5                      # test images shown beside their reconstruction
 N_PER_ROW = 10                   # digits in the rows of the other pictures
 N_CELLS = 20                     # of the manifold, along each of its sides
 PROBABILITIES = (np.arange(N_CELLS) + 0.5) / N_CELLS
+LIMITS = -2.0, 2.0
 GRIDS = {                        # the manifold's values of z1, and of z2
-    "linear": np.linspace(-2, 2, N_CELLS),
+    "linear": np.linspace(*LIMITS, N_CELLS),
     # Equal probability of N(0, 1) between neighbours (Kingma & Welling, figure 4).
     "gaussian": np.array([NormalDist().inv_cdf(probability) for probability in PROBABILITIES]),
 }
 LARGEST = 1e18                   # whose square is finite in float32
-LIMITS = GRIDS["linear"][0], GRIDS["linear"][-1]
+SHARE_SHOWN = 0.99               # of the coordinates in a plane: between the limits of the manifold
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Results:
     reconstructions: np.ndarray      # float32 [5, n_input]
     codes: np.ndarray                # float32 [n, 2]: a sample of z for each test image, not its mean
     manifolds: dict[str, np.ndarray]     # by its grid's name, float32 [20, 20, n_input]: rows from z2's largest down
+    limits: tuple[float, float]      # the ends of the linear grid: the original's if n_z is 2, else the codes'
     axis_names: tuple[str, str]
-    plane: str                       # which plane of latent space is shown; empty if it is all of it
+    plane: str                       # which plane of latent space is shown, and how much; empty if it is all of it
 
 
 def training_results(prefix: str, images: np.ndarray, seed: int, grids: Sequence[str] = ("linear",),
@@ -61,15 +63,26 @@ def training_results(prefix: str, images: np.ndarray, seed: int, grids: Sequence
         runs = [model.session.run([model.z, shown], {model.X: images[batch]}) for batch in batch_slices(len(images))]
         codes = _check_drawable(prefix, np.concatenate([z for z, _ in runs]))
         origin, axes = latent_plane(codes)
-        manifolds = {name: _check_drawable(prefix, _decode_grid(model, GRIDS[name], origin, axes)) for name in grids}
+        in_plane, n_z = (codes - origin) @ axes.T, model.sizes.n_z
+        limits = LIMITS if n_z == 2 else _limits(in_plane)
+        values = GRIDS | {"linear": np.linspace(*limits, N_CELLS)}
+        manifolds = {name: _check_drawable(prefix, _decode_grid(model, values[name], origin, axes)) for name in grids}
 
-    n_z = model.sizes.n_z
+    share = in_plane.var(0).sum() / max(codes.var(0).sum(), np.finfo(float).tiny)      # no variance: a single image
     return Results(
         reconstructions=_check_drawable(prefix, runs[0][1]),
-        codes=(codes - origin) @ axes.T,
+        codes=in_plane,
         manifolds=manifolds,
+        limits=limits,
         axis_names=("z1", "z2") if n_z == 2 else ("principal component 1", "principal component 2"),
-        plane="" if n_z == 2 else f"the plane of the first two principal components of z, n_z = {n_z}")
+        plane="" if n_z == 2 else ("the plane of the first two principal components of z, n_z = "
+                                   f"{n_z}: {share:.0%} of the variance"))
+
+
+def _limits(codes: np.ndarray) -> tuple[float, float]:
+    """The same limits for both axes of a plane, between which are `SHARE_SHOWN` of the coordinates of its codes."""
+    largest = float(np.quantile(np.abs(codes), SHARE_SHOWN))
+    return (-largest, largest) if largest else LIMITS            # zero for a single image
 
 
 def _check_drawable(prefix: str, values: np.ndarray) -> np.ndarray:
@@ -195,12 +208,13 @@ def of_training(prefix: str, data_set: DataSet, seed: int, gaussian_grid: bool =
     plane_title = "\n".join(filter(None, (data_set.title, found.plane)))
     figures = {
         "result1_reconstruction.png": plot.reconstruction(
-            test.first(len(found.reconstructions)).images, found.reconstructions, data_set.title),
+            test.first(len(found.reconstructions)).images, found.reconstructions,
+            "\n".join(filter(None, (data_set.title, "the encoder sees noisy images" if noisy else "")))),
         "result2_latent.png": plot.latent(found.codes, test.digits, found.axis_names, plane_title, palette),
-        "result3_manifold.png": plot.manifold(found.manifolds["linear"], LIMITS, found.axis_names, plane_title),
+        "result3_manifold.png": plot.manifold(found.manifolds["linear"], found.limits, found.axis_names, plane_title),
     }
     if gaussian_grid:
-        first, second = (f"probability of a smaller {name} under N(0, 1)" for name in found.axis_names)
+        first, second = (f"quantile of {name}" for name in found.axis_names)
         figures["manifold_gaussian.png"] = plot.manifold(
             found.manifolds["gaussian"], (PROBABILITIES[0], PROBABILITIES[-1]), (first, second), plane_title)
     if noisy:
@@ -221,7 +235,7 @@ def of_prior(prefix: str, n: int, seed: int, title: str = "") -> dict[str, bytes
     if digits.shape[1] != N_PIXELS:
         raise CheckpointError(f"{prefix}: expected a network for images of {N_PIXELS} pixels, found one for "
                               f"{digits.shape[1]}")
-    return {"samples.png": plot.png(plot.canvas(digits, title), str(prefix))}
+    return {"samples.png": plot.png(plot.canvas(digits, title), label(prefix))}
 
 
 def of_walk(prefix: str, data_set: DataSet, pair: Sequence[int], n: int) -> dict[str, bytes]:
@@ -234,9 +248,11 @@ def of_walk(prefix: str, data_set: DataSet, pair: Sequence[int], n: int) -> dict
     """
     images = data_set.test.images[[*pair]]
     decoded = walk(prefix, images, n)
-    titles = (f"test\nimage\n{pair[0]}", "decoded on the way", f"test\nimage\n{pair[1]}")
+    start, end = (f"test image\nno. {number}, {'an' if digit == 8 else 'a'} {digit}"
+                  for number, digit in zip(pair, data_set.test.digits[[*pair]], strict=True))
+    titles = (start, "decoded on the way", end)
     row = plot.image_rows({"": [images[:1], decoded, images[1:]]}, titles, data_set.title)
-    return {"walk.png": plot.png(row, str(prefix)), "walk.gif": plot.gif(decoded)}
+    return {"walk.png": plot.png(row, label(prefix)), "walk.gif": plot.gif(decoded)}
 
 
 def of_sweep(prefixes: Mapping[str, str], data_set: DataSet, seed: int, noisy: bool = False) -> dict[str, bytes]:
@@ -274,6 +290,7 @@ def of_comparison(prefixes: Mapping[str, str], images: np.ndarray, digits: np.nd
     panels = []
     for name, prefix in prefixes.items():
         shown = training_results(prefix, images, seed)
-        panels.append(plot.ModelPanel(f"{name}: {prefix}", shown.reconstructions, shown.codes,
-                                      shown.manifolds["linear"], shown.axis_names))
-    return {"comparison.png": plot.png(plot.comparison(panels, images, digits, LIMITS, title, palette))}
+        panels.append(plot.ModelPanel("; ".join(filter(None, (f"{name}: {label(prefix)}", shown.plane))),
+                                      shown.reconstructions, shown.codes, shown.manifolds["linear"], shown.limits,
+                                      shown.axis_names))
+    return {"comparison.png": plot.png(plot.comparison(panels, images, digits, title, palette))}

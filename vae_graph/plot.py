@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -36,6 +37,7 @@ class ModelPanel(NamedTuple):
     reconstructions: np.ndarray
     codes: np.ndarray
     manifold: np.ndarray
+    limits: tuple[float, float]
     axis_names: tuple[str, str] = Z_AXES
 
 
@@ -77,7 +79,7 @@ def manifold(digits: np.ndarray, limits: tuple[float, float], axis_names: tuple[
     return figure
 
 
-def comparison(panels: Sequence[ModelPanel], images: np.ndarray, digits: np.ndarray, limits: tuple[float, float],
+def comparison(panels: Sequence[ModelPanel], images: np.ndarray, digits: np.ndarray,
                title: str = "", palette: str = "accessible") -> Figure:
     """Models side by side: reconstructions below the images, latent maps on the same axes, manifold.
 
@@ -85,7 +87,6 @@ def comparison(panels: Sequence[ModelPanel], images: np.ndarray, digits: np.ndar
         panels: the models, one per column.
         images: float [n, 784], those that were reconstructed first.
         digits: int [n], the labels of the images.
-        limits: of each manifold.
         palette: one of `PALETTES`, for the latent maps.
     """
     figure = _figure(6.5 * len(panels), 14.5, title)
@@ -96,7 +97,7 @@ def comparison(panels: Sequence[ModelPanel], images: np.ndarray, digits: np.ndar
         strip.set_axis_off()
         strip.set_title(textwrap.fill(_drawable(panel.name), 60), parse_math=False)
         _latent(figure, scatter, panel.codes, digits, panel.axis_names, palette)
-        _manifold(canvas, panel.manifold, limits, panel.axis_names)
+        _manifold(canvas, panel.manifold, panel.limits, panel.axis_names)
     every = np.concatenate([panel.codes for panel in panels])
     margin = 0.05 * np.ptp(every, 0)
     margin[margin == 0] = 1              # of a single image
@@ -115,20 +116,29 @@ def image_rows(rows: Mapping[str, Sequence[np.ndarray]], column_titles: Sequence
             title. An empty array leaves its place empty.
         column_titles: above the columns.
     """
-    widths = [max(len(digits) for digits in column) for column in zip(*rows.values(), strict=True)]
-    lines_above = max(len(head.splitlines()) for head in column_titles)
-    figure = _figure(1.6 + 0.6 * sum(widths), 0.25 + 0.66 * len(rows) + 0.24 * lines_above, title)
-    grid = figure.subplots(len(rows), len(column_titles), width_ratios=widths, squeeze=False)
+    columns = [*zip(*rows.values(), strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    # All in inches: tight layouts leave margins where the digits keep their aspect.
+    digit, gap, row_gap, margin = 0.6, 0.3, 0.12, 0.2
+    beyond = [max(0, _text_width(head, 12) - digit * width) / 2
+              for head, width in zip(column_titles, widths, strict=True)]
+    left = margin + max(beyond[0], max(_text_width(name, 10) for name in rows) + 0.1)
+    right = margin + beyond[-1]
+    above = margin + 0.22 * max(len(head.splitlines()) for head in column_titles) + (0.3 if title else 0)
+    width = left + digit * sum(widths) + gap * (len(widths) - 1) + right
+    height = above + (digit + row_gap) * len(rows) - row_gap + margin
+    figure = _figure(width, height, title, layout=None)
+    grid = figure.subplots(len(rows), len(widths), width_ratios=widths, squeeze=False, gridspec_kw={
+        "left": left / width, "right": 1 - right / width, "top": 1 - above / height, "bottom": margin / height,
+        "wspace": gap / digit / np.mean(widths), "hspace": row_gap / digit})
     for line, (name, parts) in zip(grid, rows.items(), strict=True):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
-        for ax, digits, width in zip(line, parts, widths, strict=True):
-            ax.set_box_aspect(1 / width)
-            ax.set_anchor("S")           # what is left of the height is for the titles
+        for ax, digits in zip(line, parts, strict=True):
             ax.set(xticks=[], yticks=[], frame_on=False)
             if len(digits):
                 ax.imshow(_tiles(digits[None]), cmap="gray", vmin=0, vmax=1, aspect="auto")
-    for ax, head in zip(grid[0], column_titles, strict=True):
-        ax.set_title(head)
+    for places, column, head in zip(grid.T, columns, column_titles, strict=True):
+        next(ax for ax, digits in zip(places, column, strict=True) if len(digits)).set_title(head)
     return figure
 
 
@@ -166,25 +176,26 @@ def training_curve(errors: dict[str, list], title: str = "") -> Figure:
 def schematic(n_input: int, n_hidden_encoder: int, n_z: int, n_hidden_decoder: int, keep_prob: float,
               title: str = "") -> Figure:
     """The network as boxes and arrows: its layers' sizes, and their weights' scopes."""
-    figure = _figure(14, 4.5, title, layout=None)
-    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 14), ylim=(0, 4.5))
+    width, bottom, top = 14.1, 0.3, 4.7 if title else 4.4
+    figure = _figure(width, top - bottom, title, layout=None)
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(bottom, top))
     ax.set_axis_off()
-    for left, right, builder in ((1.55, 6.75, "gaussian_encoder"), (8.95, 13.85, "Bernoulli_decoder")):
+    for left, right, builder in ((1.6, 6.8, "gaussian_encoder"), (8.95, 13.85, "Bernoulli_decoder")):
         ax.add_patch(FancyBboxPatch((left, 0.55), right - left, 3.3, boxstyle="round,pad=0.05", fill=False,
                                     edgecolor="gray", linestyle="--"))
         ax.text((left + right) / 2, 4, builder, ha="center", va="bottom", fontsize=13)
 
     hidden = f"elu\ndropout,\nkeep {keep_prob:g}"
-    _layer(ax, (0.75, 2.2), f"X\n{n_input}", "input_data", "white")
-    _layer(ax, (2.4, 2.2), f"{n_hidden_encoder}\n{hidden}", "encoder_hidden_1", "#cfe2f3")
-    _layer(ax, (4.2, 2.2), f"{n_hidden_encoder}\n{hidden}", "encoder_hidden_2", "#cfe2f3")
-    _layer(ax, (6, 2.95), f"mean\n{n_z}", "", "#fce5cd")
-    _layer(ax, (6, 1.45), f"std\n{n_z}\nsoftplus", "encoder_z", "#fce5cd")
-    _layer(ax, (7.9, 2.2), f"z = mean\n+ std * eps\n{n_z}", "", "#fff2cc")
+    _layer(ax, (0.75, 2.2), f"X\n{n_input} pixels", "input_data", "white")
+    _layer(ax, (2.4, 2.2), f"{n_hidden_encoder} units\n{hidden}", "encoder_hidden_1", "#cfe2f3")
+    _layer(ax, (4.2, 2.2), f"{n_hidden_encoder} units\n{hidden}", "encoder_hidden_2", "#cfe2f3")
+    _layer(ax, (6, 2.95), f"mean\nn_z = {n_z}", "", "#fce5cd")
+    _layer(ax, (6, 1.45), f"std\nn_z = {n_z}\nsoftplus", "encoder_z", "#fce5cd")
+    _layer(ax, (7.9, 2.2), "z = mean\n+ std * eps", "", "#fff2cc")
     ax.text(7.9, 0.75, "eps ~ N(0, I)", ha="center", va="center", fontsize=11)
-    _layer(ax, (9.75, 2.2), f"{n_hidden_decoder}\n{hidden}", "decoder_hidden_1", "#d9ead3")
-    _layer(ax, (11.4, 2.2), f"{n_hidden_decoder}\n{hidden}", "decoder_hidden_2", "#d9ead3")
-    _layer(ax, (13.05, 2.2), f"X_out\n{n_input}\nsigmoid", "decoder_output", "#d9ead3")
+    _layer(ax, (9.75, 2.2), f"{n_hidden_decoder} units\n{hidden}", "decoder_hidden_1", "#d9ead3")
+    _layer(ax, (11.4, 2.2), f"{n_hidden_decoder} units\n{hidden}", "decoder_hidden_2", "#d9ead3")
+    _layer(ax, (13.05, 2.2), f"X_out\n{n_input} pixels\nsigmoid", "decoder_output", "#d9ead3")
     for start, end in (((1.3, 2.2), (1.85, 2.2)), ((2.95, 2.2), (3.65, 2.2)), ((4.75, 2.4), (5.45, 2.95)),
                        ((4.75, 2), (5.45, 1.45)), ((6.55, 2.95), (7.35, 2.4)), ((6.55, 1.45), (7.35, 2)),
                        ((7.9, 0.95), (7.9, 1.6)), ((8.45, 2.2), (9.2, 2.2)), ((10.3, 2.2), (10.85, 2.2)),
@@ -196,8 +207,8 @@ def schematic(n_input: int, n_hidden_encoder: int, n_z: int, n_hidden_decoder: i
 def png(figure: Figure, note: str = "") -> bytes:
     """The figure as a PNG file, 100 pixels per inch, with a note in small type below; deterministic."""
     if note:
-        figure.text(0.995, 2 / (100 * figure.get_figheight()), _drawable(note), ha="right", va="bottom", fontsize=6,
-                    color="gray", parse_math=False)
+        figure.text(0.995, 2 / (100 * figure.get_figheight()), _drawable(note), ha="right", va="bottom", fontsize=8,
+                    color="dimgray", parse_math=False)
     content = io.BytesIO()
     with warnings.catch_warnings():
         # A data set's name may have letters that the font lacks; they are drawn as boxes.
@@ -256,6 +267,11 @@ def _tiles(images: np.ndarray) -> np.ndarray:
     return images.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28)
 
 
+def _text_width(text: str, size: float) -> float:
+    """The width in inches of a text's longest line, its size in points."""
+    return max(TextPath((0, 0), line, size).get_extents().width / 72 if line else 0 for line in text.split("\n"))
+
+
 def _drawable(text: str) -> str:
     """A text without the bytes of a file's name that are not UTF-8, for which no font has a glyph: they are escaped."""
     return text.encode(errors="backslashreplace").decode()
@@ -265,5 +281,5 @@ def _figure(width: float, height: float, title: str, layout: Literal["tight"] | 
     """An empty figure, sizes in inches."""
     figure = Figure(figsize=(width, height), dpi=100, layout=layout)
     if title:
-        figure.suptitle(_drawable(title), parse_math=False)
+        figure.suptitle(_drawable(title), y=1 - 0.16 / height, parse_math=False)
     return figure

@@ -278,3 +278,8 @@ def test_other_formats_are_named(tmp_path, content, kind, name):
     (tmp_path / "model").write_bytes(content)
     with pytest.raises(checkpoints.CheckpointError, match=rf"^{tmp_path / name}: expected .*, found: .*{kind}"):
         checkpoints.read_variables(checkpoints.find(tmp_path / name).prefix)
+
+
+def test_a_label_is_a_folders_name_and_a_checkpoints():
+    assert [checkpoints.label(prefix) for prefix in ("/runs/a/parameter0.ckpt", "a/b", "b")] == [
+        "a/parameter0.ckpt", "a/b", "b"]

@@ -17,8 +17,3 @@ def test_data_is_inserted_as_it_is(name):
     assert page.count(b"{{") == 2
     for script in SCRIPTS[name]:
         assert (template.FOLDER / script).read_bytes() in page
-
-
-def test_a_label_is_a_folders_name_and_a_checkpoints():
-    assert [template.label(prefix) for prefix in ("/runs/a/parameter0.ckpt", "a/b", "b")] == [
-        "a/parameter0.ckpt", "a/b", "b"]

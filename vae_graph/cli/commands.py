@@ -41,7 +41,7 @@ def figures(flags: argparse.Namespace) -> str:
     prefix = find_checkpoint(flags.checkpoint)
     data_set = load_data(flags)
     figures_dir = results_folder(flags, [prefix], data_set)
-    pictures = draw_results(prefix, data_set, flags, note=prefix)
+    pictures = draw_results(prefix, data_set, flags, note=vae_graph.checkpoints.label(prefix))
     write_files(figures_dir, pictures | {"figures.json": report.as_json(flags, data_set, checkpoint=prefix).encode()})
     return f"The pictures of {prefix} are in {figures_dir}"
 
