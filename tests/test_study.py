@@ -65,5 +65,6 @@ def test_the_figure_shows_every_finite_run():
     figure = study.picture({"original": kept, "ours": kept[:4]}, margin=0.5)
     curves, points = figure.axes
     assert [text.get_text() for text in curves.get_legend().get_texts()] == ["original, 10 seeds", "ours, 4 seeds"]
+    assert [line.get_linestyle() for line in curves.get_lines()] == ["-", "--"]        # one may cover the other
     drawn = [line.get_ydata() for line in points.get_lines() if line.get_marker() == "."]
     assert [len(values) for values in drawn] == [10, 4]

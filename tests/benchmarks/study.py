@@ -117,7 +117,9 @@ def picture(arms: Mapping[str, Sequence[Mapping]], margin: float) -> Figure:
         curve = np.array([run["training"] for run in finite(runs)])[..., -1]
         epochs = np.arange(curve.shape[1])
         curves.fill_between(epochs, curve.min(0), curve.max(0), color=f"C{number}", alpha=0.3, linewidth=0)
-        curves.plot(epochs, curve.mean(0), color=f"C{number}", label=f"{arm}, {len(curve)} seeds")
+        # Solid below dashed: means that coincide are both seen.
+        curves.plot(epochs, curve.mean(0), "--" if number else "-", color=f"C{number}", linewidth=2,
+                    label=f"{arm}, {len(curve)} seeds")
         values = [ENDPOINTS["test ELBO after 200 epochs"](run) for run in finite(runs)]
         mean, error = statistics.mean(values), statistics.stdev(values) / len(values)**0.5
         points.plot(np.full(len(values), number) - 0.1, values, ".", color=f"C{number}", alpha=0.6)
@@ -125,8 +127,8 @@ def picture(arms: Mapping[str, Sequence[Mapping]], margin: float) -> Figure:
                         color=f"C{number}", fmt="o", capsize=4)
         if number == 0:
             points.axhspan(mean - margin, mean + margin, color="gray", alpha=0.15,
-                           label="the original's mean and the margin")
-    curves.set(xlabel="epoch", ylabel="training ELBO (negative, plus n_z), nats per image", ylim=(None, 190))
+                           label="the original's mean ± the margin")
+    curves.set(xlabel="epoch", ylabel="training ELBO (negative, plus n_z), nats per image", ylim=(163, 190))
     points.set(ylabel="test ELBO after 200 epochs, nats per image", xlim=(-0.5, len(arms) - 0.5))
     points.set_xticks(range(len(arms)), [arm.replace(", ", ",\n") for arm in arms])
     for axes in (curves, points):

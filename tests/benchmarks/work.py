@@ -30,14 +30,21 @@ def work(threads: int) -> dict[str, list[dict[str, float]]]:
 
 
 def draw_work(costs: dict[str, list[dict[str, float]]], picture: Path) -> None:
-    """A panel for each of the two sizes, both axes logarithmic."""
+    """A panel for each of the two sizes, both axes logarithmic, with ticks at the sizes that were measured."""
     figure = Figure(figsize=(10, 4), layout="tight")
-    for ax, (name, rows) in zip(figure.subplots(1, 2), costs.items(), strict=True):
+    left, right = figure.subplots(1, 2, sharey=True)
+    others = {"batch_size": "n_hidden 500", "n_hidden": "batch_size 128"}
+    for ax, (name, rows) in zip((left, right), costs.items(), strict=True):
+        sizes = [row["size"] for row in rows]
         for threads in [name for name in rows[0] if name != "size"]:
-            ax.loglog([row["size"] for row in rows], [row[threads] for row in rows], "o-", label=threads)
-        ax.set(xlabel=name, ylabel="ms per step")
-        ax.grid(which="both")
-        ax.legend()
+            ax.loglog(sizes, [row[threads] for row in rows], "o-", label=threads)
+        ax.set_xticks(sizes, map(str, sizes))
+        ax.set_xticks([], minor=True)
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.set(xlabel=f"{name} ({others[name]})")
+        ax.grid(alpha=0.4)
+    left.set(ylabel="ms per step")
+    left.legend()
     figure.savefig(picture)
 
 
