@@ -172,6 +172,9 @@ def test_the_comparison_matches_comparison_json():
     assert rows == {name: [round(found["evaluation_a"][name], 4), round(found["evaluation_b"][name], 4),
                            round(number["difference"], 4), float(f"{number['standard_error_over_images']:.4g}")]
                     for name, number in found["numbers"].items()}
+    elbo = found["numbers"]["ELBO"]
+    n_errors = abs(elbo["difference"]) / elbo["standard_error_over_images"]
+    assert f"by {abs(elbo['difference']):.4f}: {n_errors:.1f} standard errors over images" in OF_FIGURES
     assert f"agreement of the latent spaces: {found['latent_agreement']:.4f} " in OF_FIGURES
 
 
