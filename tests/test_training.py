@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import SETTINGS, train, variables_as_bytes
+from tests.helpers import train, variables_as_bytes
+from tests.small import SETTINGS
 from vae_graph import checkpoints, data, devices, evaluation, training
 from vae_graph.runs.recorder import Recorder
 from vae_graph.settings import Settings, SettingsError
