@@ -43,7 +43,7 @@ def test_without_an_owner_the_installation_fails_in_one_sentence(monkeypatch):
 def test_answers_are_folded_and_the_picture_is_stored():
     cells = nbformat.reads(COMMITTED, 4).cells
     answers = [cell for cell in cells if "<summary>Answer</summary>" in cell.source]
-    assert len(answers) == 12
+    assert len(answers) == 13
     assert all(cell.cell_type == "markdown" and cell.source.startswith("<details>")
                and cell.source.endswith("</details>") for cell in answers)
     [picture] = [output for cell in cells for output in cell.get("outputs", []) if "data" in output]
