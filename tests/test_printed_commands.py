@@ -45,7 +45,8 @@ def shortened(command):
     if program == "pip" or command.startswith("python3 -m venv"):
         return None
     if command.startswith("python -m pytest"):
-        return f"{command} -n 0 -q --collect-only {'' if 'tests/' in command else 'tests/test_model.py'}"
+        few = "" if "tests/" in command else "tests/legacy" if "legacy" in command else "tests/test_model.py"
+        return f"{command} -n 0 -q --collect-only {few}"
     if command.startswith("python -m tests.") or program == "tensorboard":
         return f"{command} --help"
     if "--iwae_samples" in arguments:
