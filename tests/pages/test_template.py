@@ -3,9 +3,9 @@
 import pytest
 
 from tests.pages.helpers import numbers_of
-from vae_graph.pages import explorer, template
+from vae_graph.pages import explorer, graph, template
 
-SCRIPTS = {"explorer.html": explorer.SCRIPTS, "graph.html": ("dom.js", "operations.js", "layout.js", "graph.js")}
+SCRIPTS = {"explorer.html": explorer.SCRIPTS, "graph.html": graph.SCRIPTS}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

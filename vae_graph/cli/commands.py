@@ -112,7 +112,7 @@ def explore(flags: argparse.Namespace) -> str:
 
 
 def trace(flags: argparse.Namespace) -> str:
-    """A page that steps through the graph of a checkpoint's network."""
+    """A page that runs the graph of a checkpoint's network in a browser."""
     from vae_graph.pages import graph
 
     prefix = find_checkpoint(flags.checkpoint)
@@ -159,7 +159,7 @@ COMMANDS = {
                     (group.checkpoint, group.two_images, group.data, group.results), walk),
     "explore": Command("write a page to explore latent spaces in a browser, of one checkpoint, of two, or of none",
                        (group.checkpoints_to_explore, group.data, group.palette("accessible"), group.results), explore),
-    "trace": Command("write a page to step through the graph of a checkpoint's network, operation by operation",
+    "trace": Command("write a page with a training program and a session that runs it on a checkpoint's weights",
                      (group.checkpoint, group.data, group.results), trace),
     "compare": Command("compare two checkpoints, in metrics and in a picture",
                        (group.two_checkpoints, group.measuring, group.images, group.palette("accessible"),

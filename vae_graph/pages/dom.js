@@ -9,6 +9,10 @@ function element(name, properties = {}) {
   return Object.assign(document.createElement(name), properties);
 }
 
+function button(textContent, onclick, properties = {}) {
+  return element("button", { type: "button", textContent, onclick, ...properties });
+}
+
 // Gray levels from 0 to 255, row by row, as many as the canvas has pixels.
 function paintGray(canvas, levels, description) {
   const content = new ImageData(canvas.width, canvas.height);

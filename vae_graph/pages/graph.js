@@ -1,17 +1,299 @@
 "use strict";
 
-let session = null;
+// The page as a whole: the run, its results, its steps.
+
+let session = null, isTwice = false, timer = null, isScheduled = false;
+const isNarrow = matchMedia("(max-width: 999px)");
+let shown = { executed: new Set(), order: [], values: new Map(), again: null, errors: [] };    // the last run
+
+// ---- Computing.
+
+const isUpdate = () => [...shown.executed].some(({ type }) => UPDATES.has(type));
+const isTraining = () => isUpdate() && ![...shown.executed].some(({ type }) => type === "SaveV2");
+
+// Runs what is fetched. What it changes is kept only if it is to be: else the run is one to look at.
+function compute(isKept) {
+  const executed = prune(run.fetches, name => run.feeds.has(name)), before = state();
+  shown = { executed, order: [], values: new Map(), again: null, errors: [] };
+  try {
+    const missing = inOrder(executed).filter(({ type }) => type === "Placeholder");
+    for (const operation of missing) attempt(() => OPERATIONS.Placeholder([], operation));
+    if (missing.length) return;
+    const feeds = new Map([...run.feeds].map(([name, feed]) => [name, fedTensor(name, feed)]));
+    attempt(() => Object.assign(shown, session.run(run.fetches, feeds)));
+    if (isTwice && !isUpdate()) {
+      session.draw++;
+      attempt(() => { shown.again = session.run(run.fetches, feeds).values; });
+    }
+  } finally {
+    if (!isKept) Object.assign(session, before);
+  }
+}
+
+function attempt(action) {
+  try {
+    action();
+  } catch (error) {
+    if (!(error instanceof TensorError)) throw error;
+    shown.errors.push(`${error.operation ? `${error.operation.name}: ` : ""}${error.message}`);
+  }
+}
+
+function runAgain() {
+  if (isUpdate()) return runSteps(1);
+  session.draw += isTwice ? 2 : 1;
+  refresh();
+}
+
+function refresh() {
+  $("unknown").textContent = "";
+  compute(false);
+  show();
+}
+
+function schedule() {                                          // sliders change more often than a picture can be drawn
+  if (isScheduled) return;
+  isScheduled = true;
+  requestAnimationFrame(() => {
+    isScheduled = false;
+    refresh();
+  });
+}
+
+// ---- Choosing fetches, feeds and the selected operation.
+
+function flipFetch(name) {
+  run.fetches = run.fetches.includes(name) ? run.fetches.filter(other => other !== name) : [...run.fetches, name];
+  refresh();
+}
+
+function flipFeed(name, spec) {
+  if (!run.feeds.delete(name)) {
+    const feed = newFeed(name, shown.values.get(name) ?? unfedValue(name));
+    run.feeds.set(name, spec === undefined ? feed : { ...feed, spec });
+  }
+  fedFields = "";
+  refresh();
+}
+
+// The value that a tensor would have: undefined if it cannot be computed.
+function unfedValue(name) {
+  const before = state();
+  const feeds = [...run.feeds].filter(([other, { spec, kept }]) => other !== name && (spec !== "value" || kept));
+  try {
+    return session.run([name], new Map(feeds.map(([other, feed]) => [other, fedTensor(other, feed)]))).values.get(name);
+  } catch (error) {
+    if (!(error instanceof TensorError)) throw error;
+    return undefined;
+  } finally {
+    Object.assign(session, before);
+  }
+}
+
+function select(operation, line = lines[operation.line]) {
+  [run.selected, run.line] = [operation, line];
+  reveal(line);
+  showSelection();
+  line.row.scrollIntoView({ block: "nearest" });
+}
+
+function openRun({ fetches, feeds, selected }) {
+  stop();
+  run.fetches = [...fetches];
+  run.feeds = new Map(feeds.map(([name, spec]) => [name, { spec }]));
+  for (const [name, feed] of run.feeds) {
+    if (feed.spec === "value") run.feeds.set(name, newFeed(name, unfedValue(name)));
+    else if (typeof feed.spec === "number") feed.kept = unfedValue(name);
+  }
+  run.selected = selected ? producer(selected) : null;
+  run.line = selected ? lines[run.selected.line] : null;
+  [isTwice, moved, losses, fedFields] = [false, null, [], ""];
+  const [, ...others] = lines.filter(({ calls, caller }) => calls.length && caller === null);
+  const executed = prune(run.fetches, name => run.feeds.has(name));
+  closed.clear();
+  for (const line of others) if (!line.operations.some(operation => executed.has(operation))) closed.add(line);
+  buildLines();
+  refresh();
+}
+
+// ---- What is shown.
+
+let fedFields = "";                                            // those that are there: they stay while one is used
+
+function show() {
+  const scene = sceneShown(), update = isUpdate();
+  $("scenes").replaceChildren(...data.scenes.map(other => item(
+    button(`${other.number} ${other.title}`, () => openScene(other), { ariaPressed: other === scene }))));
+  $("scene-text").textContent = scene?.text
+    ?? "Your own run. Select a line or an operation, then fetch or feed its output.";
+  $("code").textContent = scene?.code ?? codeOf();
+  $("fetches").replaceChildren(...run.fetches.map(name =>
+    item(button(`${meaning(name)} ×`, () => flipFetch(name), { title: `Do not fetch ${name}` }))));
+  showFeeds();
+  $("again").textContent = update ? "Run" : "Run again";
+  $("again").disabled = $("ten").disabled = !run.fetches.length || shown.errors.length > 0;
+  $("undo").hidden = !update;
+  $("ten").hidden = !isTraining();
+  $("noise").hidden = !run.feeds.has(NOISE) && !shown.executed.has(producer(NOISE));
+  $("twice").hidden = update || ![...shown.executed].some(({ type }) => type.startsWith("Random"));
+  $("twice").setAttribute("aria-pressed", isTwice);
+  $("noise").setAttribute("aria-pressed", run.feeds.has(NOISE));
+  $("counts").textContent = `${shown.executed.size} of ${operations.size} operations `
+    + `${shown.errors.length ? "would run" : "run"}, with graph optimization off`;
+  $("errors").textContent = shown.errors.join("\n");
+  showResults();
+  showTraining(isTraining() && !shown.errors.length);
+  areVariablesShown = false;
+  showLines();
+  showSelection();
+}
+
+function showSelection() {
+  markLine();
+  placeDetails();
+  showDetails();
+  showPosition();
+  history.replaceState(null, "", address());
+}
+
+// Beside the lines; on a narrow screen, below the selected one.
+function placeDetails() {
+  const parent = isNarrow.matches && run.line ? run.line.row.parentElement : document.querySelector("main");
+  const focused = document.activeElement;
+  if ($("details").parentElement === parent) return;
+  parent.append($("details"));
+  focused.focus({ preventScroll: true });
+}
+
+function showFeeds() {
+  const fields = JSON.stringify([...run.feeds].map(([name, { spec }]) =>
+    [name, typeof spec === "string" ? spec : shapeOf(spec), images.drawn !== null]));
+  if (fields === fedFields) return;
+  fedFields = fields;
+  $("feeds").replaceChildren(...[...run.feeds].map(([name, feed]) => item(
+    button(`${meaning(name)} ×`, () => flipFeed(name), { title: `Do not feed ${name}` }),
+    editor(name, feed, (spec, isOther) => {
+      feed.spec = spec;
+      if (isOther) fedFields = "";
+      if (name === data.names.X) losses = [];
+      schedule();
+    }))));
+}
+
+function item(...content) {
+  const entry = element("li");
+  entry.append(...content);
+  return entry;
+}
+
+function showResults() {
+  $("results").replaceChildren(...run.fetches.filter(name => name.includes(":")).map(name => {
+    const box = element("figure");
+    const found = [shown.values.get(name), shown.again?.get(name)].filter(Boolean), caption = element("figcaption");
+    const texts = found.map(value => hasPicture(value) ? `[${value.shape}]` : facts(value));
+    caption.append(element("b", { textContent: meaning(name) }), ` ${texts.join(" and ")}`);
+    box.append(...found.filter(hasPicture).map(value => enlarged(value, meaning(name))), caption);
+    return box;
+  }));
+}
+
+// ---- Stepping through the operations in the order in which they ran.
+
+function showPosition() {
+  const position = shown.order.indexOf(run.selected);
+  for (const id of ["previous", "next", "play", "position"]) $(id).disabled = !shown.order.length;
+  $("position").max = shown.order.length;
+  $("position").value = position + 1;
+  $("step").textContent = position < 0 ? `${shown.order.length} steps` : `${position + 1} of ${shown.order.length}`;
+}
+
+// From the selected operation; if it did not run, from the next that was created after it.
+function step(by) {
+  const { order } = shown, position = order.indexOf(run.selected);
+  const earlier = order.filter(({ number }) => number < (run.selected?.number ?? 0)).length;
+  goTo(position < 0 ? (by > 0 ? earlier : earlier - 1) : position + by);
+}
+
+function goTo(position) {
+  const operation = shown.order[position];
+  if (!operation) return stop();
+  select(operation);
+  const [first] = operation.outputs, value = first && shown.values.get(`${operation.name}:0`);
+  $("announcement").textContent = `Step ${position + 1} of ${shown.order.length}: ${operation.name}, ${operation.type}`
+    + `${value ? `, [${value.shape}]` : ""}. ${place(lines[operation.line])}`;
+}
+
+function stop() {
+  clearInterval(timer);
+  timer = null;
+  $("play").setAttribute("aria-pressed", "false");
+}
+
+function play() {
+  if (timer) return stop();
+  if (shown.order.at(-1) === run.selected) run.selected = null;
+  timer = setInterval(() => step(1), 1000 / Number($("speed").value));
+  $("play").setAttribute("aria-pressed", "true");
+}
+
+// ---- Search.
+
+function find(text) {
+  const words = text.trim().toLowerCase(), all = [...operations.values()];
+  const named = [...meanings].find(([, name]) => name.toLowerCase() === words)?.[0];
+  return named ? producer(named) : operations.get(text.trim())
+    ?? all.find(({ name }) => name.toLowerCase().endsWith(`/${words}`))
+    ?? all.find(({ name }) => name.toLowerCase().includes(words));
+}
+
+// ---- Starting.
+
+function openScene({ fetches, feeds, selected }) {
+  openRun({ fetches, feeds: Object.entries(feeds), selected });
+}
+
+function openAddress() {
+  try {
+    openRun(atAddress(location.hash));
+  } catch (error) {
+    if (!(error instanceof AddressError)) throw error;
+    openRun({ fetches: [], feeds: [], selected: null });
+    $("unknown").textContent = error.message;
+  }
+}
 
 async function start() {
   const variables = new Map();
-  for (const { name, type } of operations.values()) {
-    if (type !== "VarHandleOp" || !(name in data.weights)) continue;
-    const { shape } = operations.get(`${name}/Read/ReadVariableOp`).outputs[0];
-    variables.set(name, { shape, data: fromFloat16(await unpack(data.weights[name])) });
+  for (const [name, numbers] of Object.entries(data.weights)) {
+    const { shape } = outputOf(`${name}/Read/ReadVariableOp:0`);
+    variables.set(name, { shape, data: fromFloat16(await unpack(numbers)) });
   }
+  images.pixels = new Uint8Array(await unpack(data.images));
+  images.count = Math.min(images.count, images.pixels.length / outputOf(data.names.X).shape[1]);
   session = new Session(variables);
   // The slots, the beta powers and the step counter have their initial values.
   session.run(data.operations.filter(({ type, name }) => type === "AssignVariableOp" && name.endsWith("/Assign")
     && !variables.has(name.replace("/Assign", ""))).map(({ name }) => name), new Map());
+  $("name").textContent = data.name;
+  const names = [...new Set(meanings.values()), ...operations.keys()];
+  $("names").append(...names.map(value => element("option", { value })));
+  for (const [id, action] of Object.entries({
+    again: runAgain, ten: () => runSteps(10), undo, previous: () => step(-1), next: () => step(1), play,
+    noise: () => flipFeed(NOISE, 0), twice: () => { isTwice = !isTwice; refresh(); },
+    whole: () => { isWhole = !isWhole; showDetails(); } })) {
+    $(id).addEventListener("click", action);
+  }
+  $("position").addEventListener("input", () => goTo($("position").valueAsNumber - 1));
+  $("speed").addEventListener("change", () => { if (timer) [1, 2].forEach(play); });
+  $("search").addEventListener("change", () => {
+    const found = find($("search").value);
+    $("unknown").textContent = found ? "" : `The graph has no ${$("search").value}.`;
+    if (found) select(found);
+  });
+  isNarrow.addEventListener("change", placeDetails);
+  window.addEventListener("hashchange", () => { if (location.hash !== address()) openAddress(); });
+  document.querySelector("main").hidden = false;
+  openAddress();
 }
+
 start();

@@ -6,19 +6,20 @@ checkpoint. This module writes the graph, the weights, the test images and the s
 
 import base64
 import gzip
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from vae_graph import checkpoints
-from vae_graph.evaluation import check_image_size
+from vae_graph.evaluation import check_images
 from vae_graph.pages import lines, program
-from vae_graph.pages.template import fill, label
+from vae_graph.pages.scenes import SCENES
+from vae_graph.pages.template import fill
 
-SCRIPTS = ("dom.js", "numbers.js", "tensors.js", "operations.js", "session.js", "graph.js")
-ATTRIBUTES = ("transpose_a", "transpose_b", "keep_dims", "begin_mask", "end_mask", "DstT", "value")    # that the page uses
+SCRIPTS = ("dom.js", "numbers.js", "tensors.js", "operations.js", "session.js", "lines.js", "pictures.js", "layered.js",
+           "feeds.js", "scenes.js", "listing.js", "drawing.js", "details.js", "training.js", "graph.js")
+ATTRIBUTES = "transpose_a", "transpose_b", "keep_dims", "begin_mask", "end_mask", "DstT", "value"    # that it uses
 
 
 def page(prefix: str, images: np.ndarray) -> bytes:
@@ -35,9 +36,9 @@ def page(prefix: str, images: np.ndarray) -> bytes:
             cannot represent, or is for images of another size.
     """
     sizes, network = checkpoints.read_network(prefix)
-    check_image_size(prefix, images, sizes)
+    check_images(prefix, images, sizes)
     pixels = np.rint(255 * images).astype(np.uint8)
-    data = {"name": label(prefix), **graph_data(sizes),
+    data = {"name": checkpoints.label(prefix), **graph_data(sizes), "scenes": [scene._asdict() for scene in SCENES],
             "weights": {name: _gzipped(_float16(prefix, values)) for name, values in network.items()},
             "images": _gzipped(pixels)}
     return fill("graph.html", SCRIPTS, data)
@@ -53,18 +54,19 @@ def graph_data(sizes: checkpoints.LayerSizes) -> dict[str, Any]:
     return {"operations": [_described(op) | {"line": of_operations[op.name]} | (
                 {"group": groups[op.name]} if op.name in groups else {}) for op in graph.get_operations()],
             "lines": [line._asdict() for line in code],
-            "names": {name: value.name for name, value in names.items() if isinstance(value, tf.Tensor | tf.Operation)}}
+            # Of tensors, operations and variables.
+            "names": {name: value.name for name, value in names.items() if hasattr(value, "name")}}
 
 
 def _described(op: tf.Operation) -> dict[str, Any]:
     """An operation of the GraphDef, with the shapes that TensorFlow inferred; false and 0 are left out."""
     attributes = {name: _attribute(op, name) for name in ATTRIBUTES if name in op.node_def.attr}
-    return {"name": op.name, "type": op.type,
-            "inputs": [tensor.name for tensor in op.inputs],
-            "control": sorted(other.name for other in op.control_inputs),    # TensorFlow's order changes from run to run
-            "outputs": [{"dtype": tensor.dtype.base_dtype.name, "shape": tensor.shape.as_list() if tensor.shape else None}
-                        | ({} if op.graph.is_feedable(tensor) else {"unfeedable": True}) for tensor in op.outputs],
-            "attributes": {name: value for name, value in attributes.items() if value}}
+    return {
+        "name": op.name, "type": op.type, "inputs": [tensor.name for tensor in op.inputs],
+        "control": sorted(other.name for other in op.control_inputs),        # TensorFlow's order varies between runs
+        "outputs": [{"dtype": tensor.dtype.base_dtype.name, "shape": tensor.shape.as_list() if tensor.shape else None}
+                    | ({} if op.graph.is_feedable(tensor) else {"unfeedable": True}) for tensor in op.outputs],
+        "attributes": {name: value for name, value in attributes.items() if value}}
 
 
 def _attribute(op: tf.Operation, name: str) -> Any:

@@ -60,7 +60,8 @@ def _line(file: str, statement: ast.stmt, caller: int | None) -> Line:
     name = statement.targets[0].id if isinstance(statement, ast.Assign) and isinstance(
         statement.targets[0], ast.Name) else ""
     source = ast.get_source_segment(Path(file).read_text(encoding="utf-8"), statement) or ""
-    return Line(Path(file).name, statement.lineno, re.sub(r"(\()?\s*\n\s*", lambda mark: mark[1] or " ", source), name, caller)
+    code = re.sub(r"(\()?\s*\n\s*", lambda mark: mark[1] or " ", source)
+    return Line(Path(file).name, statement.lineno, code, name, caller)
 
 
 def groups(graph: tf.Graph) -> dict[str, str]:
@@ -75,7 +76,8 @@ def groups(graph: tf.Graph) -> dict[str, str]:
         of_variable = re.match(r"(?:Adam/update_)?(\w+/\w+?)/(?:Adam|ResourceApplyAdam)", op.name)
         if gradient := re.match(r"gradients/(.+)_grad/", op.name):
             inputs = [tensor.op for tensor in graph.get_operation_by_name(gradient[1]).inputs]
-            found[op.name] = next((read.inputs[0].op.name for read in inputs if read.type == "ReadVariableOp"), gradient[1])
+            read = [variable.inputs[0].op.name for variable in inputs if variable.type == "ReadVariableOp"]
+            found[op.name] = read[0] if read else gradient[1]
         elif op.name.startswith("gradients/"):                       # a sum of gradients, or the loss's own, which is 1
             found[op.name] = next(found[reader.name] for reader in readers)
         elif of_variable:

@@ -2,7 +2,8 @@
 
 // What tf.Session does: prune the graph, put its operations in order, run each once.
 
-const operations = new Map(data.operations.map((operation, number) => [operation.name, { ...operation, number }]));
+const operations = new Map(data.operations.map(({ attributes, ...operation }, number) =>
+  [operation.name, { ...attributes, ...operation, number }]));
 const producer = name => operations.get(name.replace(/:\d+$/, ""));            // of a tensor; or an operation itself
 
 // The operations that the fetches need. A fed tensor is not computed, whatever computes it. Control inputs are followed
@@ -14,8 +15,9 @@ function prune(fetches, isFed) {
     const operation = waiting.pop();
     if (found.has(operation)) continue;
     found.add(operation);
+    const control = operation.control.map(producer);
     waiting.push(...operation.inputs.filter(name => !isFed(name)).map(producer),
-                 ...operation.control.map(producer).filter(({ name, type }) => type !== "Placeholder" || !isFed(`${name}:0`)));
+                 ...control.filter(({ name, type }) => type !== "Placeholder" || !isFed(`${name}:0`)));
   }
   return found;
 }
@@ -50,11 +52,12 @@ class Session {
   // Returns the operations that ran, in order, and every tensor's value by its name.
   run(fetches, feeds) {
     for (const [name, { shape }] of feeds) checkFeed(name, shape);
-    const order = inOrder(prune(fetches, name => feeds.has(name))), values = new Map(feeds), before = new Map(this.variables);
+    const order = inOrder(prune(fetches, name => feeds.has(name))), values = new Map(feeds);
+    const before = new Map(this.variables);
     for (const operation of order) {
       try {
         const inputs = operation.inputs.map(name => values.get(name));
-        const results = [OPERATIONS[operation.type](inputs, operation.attributes, this, operation) ?? []].flat();
+        const results = [OPERATIONS[operation.type](inputs, operation, this) ?? []].flat();
         results.forEach((result, i) => {
           if (!feeds.has(`${operation.name}:${i}`)) values.set(`${operation.name}:${i}`, result);
         });
@@ -73,5 +76,6 @@ function checkFeed(name, found) {
   const { shape } = producer(name).outputs[Number(name.split(":")[1])];
   if (!shape || (shape.length === found.length && shape.every((size, i) => size === null || size === found[i]))) return;
   const written = sizes => `(${sizes.map(size => size ?? "None").join(", ")}${sizes.length === 1 ? "," : ""})`;
-  throw new TensorError(`Cannot feed value of shape ${written(found)} for Tensor ${name}, which has shape ${written(shape)}`);
+  throw new TensorError(`Cannot feed value of shape ${written(found)} for Tensor ${name}, `
+    + `which has shape ${written(shape)}`);
 }

@@ -88,16 +88,17 @@ function product(a, b) {
   return { shape: [rows, columns], data };
 }
 
-// ---- Slices of the axes: the shape, and the place of each element in what is sliced.
+// ---- Slices: the shape, and the place of each element in what is sliced.
 
-function slice(shape, begin, end, strides, beginMask, endMask) {
+function slice(shape, bounds, { begin_mask, end_mask }) {
+  const [begin, end, strides] = bounds.map(({ data }) => data);
   const ranges = shape.map((size, axis) => {
-    const bound = (number, isMasked, whole) => isMasked >> axis & 1 ? whole : Math.min(number < 0 ? number + size : number, size);
-    const range = [];
-    for (let i = bound(begin[axis], beginMask, 0); i < bound(end[axis], endMask, size); i += strides[axis]) range.push(i);
-    return range;
+    const from = begin_mask >> axis & 1 ? 0 : begin[axis], to = end_mask >> axis & 1 ? size : Math.min(end[axis], size);
+    const length = Math.max(0, Math.ceil((to - from) / strides[axis]));
+    return Array.from({ length }, (_, i) => from + i * strides[axis]);
   });
-  const places = ranges.reduce((found, range, axis) => found.flatMap(place => range.map(i => place * shape[axis] + i)), [0]);
+  const places = ranges.reduce((found, range, axis) =>
+    found.flatMap(place => range.map(i => place * shape[axis] + i)), [0]);
   return { shape: ranges.map(range => range.length), places };
 }
 

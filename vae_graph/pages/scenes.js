@@ -1,0 +1,64 @@
+"use strict";
+
+// The run that is shown, as a scene, as Python, and as an address.
+
+const run = { fetches: [], feeds: new Map(), selected: null, line: null };     // selected: an operation
+
+function sceneShown() {
+  const specs = JSON.stringify(Object.fromEntries([...run.feeds].map(([name, { spec }]) => [name, spec])));
+  return data.scenes.find(({ fetches, feeds }) => `${fetches}` === `${run.fetches}` && JSON.stringify(feeds) === specs);
+}
+
+function codeOf() {
+  const fetches = run.fetches.map(inPython), list = fetches.length === 1 ? fetches[0] : `[${fetches.join(", ")}]`;
+  const feeds = [...run.feeds].map(([name, { spec }]) =>
+    `${inPython(name)}: ${spec === "images" || spec === "value" ? spec : JSON.stringify(spec)}`);
+  return `session.run(${list}${feeds.length ? `, {${feeds.join(", ")}}` : ""})`;
+}
+
+// ---- The address: a scene's number, or the fetches and feeds by name.
+
+class AddressError extends Error {}
+
+function address() {
+  const scene = sceneShown();
+  if (scene) return `#scene-${scene.number}`;
+  const pairs = new URLSearchParams(run.fetches.map(name => ["fetch", name]));
+  for (const [name, { spec }] of run.feeds) pairs.append("feed", `${name}=${JSON.stringify(spec)}`);
+  if (run.selected) pairs.append("selected", run.selected.name);
+  return `#${pairs}`;
+}
+
+// The fetches, feeds and selected operation of an address; throws an AddressError that says what is unknown in it.
+function atAddress(fragment) {
+  const number = /^#scene-(.*)$/.exec(fragment)?.[1] ?? (fragment.length > 1 ? null : "4");
+  const scene = data.scenes.find(other => other.number === number);
+  if (scene) return { ...scene, feeds: Object.entries(scene.feeds) };
+  if (number !== null) {
+    const numbers = data.scenes.map(other => other.number).join(", ");
+    throw new AddressError(`There is no scene ${number}: the scenes are ${numbers}.`);
+  }
+  const pairs = new URLSearchParams(fragment.slice(1));
+  const fetches = pairs.getAll("fetch"), selected = pairs.get("selected");
+  const feeds = pairs.getAll("feed").map(text => /^([^=]*)=?(.*)$/.exec(text).slice(1));
+  const named = [...fetches, ...feeds.map(([name]) => name), ...(selected ? [selected] : [])];
+  const unknown = named.find(name => !exists(name));
+  if (unknown !== undefined) throw new AddressError(`The graph has no ${unknown}.`);
+  return { fetches, selected, feeds: feeds.map(([name, text]) => [name, specOf(name, text)]) };
+}
+
+const exists = name => operations.has(name) || (/:\d+$/.test(name) && Boolean(producer(name) && outputOf(name)));
+
+function specOf(name, text) {
+  const isTyped = spec => {
+    if (!name.includes(":") || outputOf(name).unfeedable) return false;
+    if (outputOf(name).dtype === "string") return typeof spec === "string";
+    if (typeof spec === "string") return spec === "value" || (spec === "images" && name === data.names.X);
+    return shapeOf(spec) && [spec].flat(Infinity).every(Number.isFinite);
+  };
+  try {
+    const spec = JSON.parse(text);
+    if (isTyped(spec)) return spec;
+  } catch { /* the same sentence */ }
+  throw new AddressError(`Expected a number or nested arrays to feed ${name}, found ${text}.`);
+}

@@ -1,0 +1,84 @@
+"use strict";
+
+// Runs that change variables: they can be repeated and undone. After each the loss is measured, without any noise.
+
+const MAX_UNDO = 10, NOISE = "random_normal:0";
+const UPDATES = new Set(["AssignVariableOp", "AssignAddVariableOp", "ResourceApplyAdam", "SaveV2"]);
+
+const past = [];                                               // the states before the last runs
+let losses = [], moved = null;                                 // moved: the variables before the last run
+
+const state = () => ({ variables: new Map(session.variables), files: new Map(session.files), draw: session.draw });
+
+function runSteps(n) {
+  past.push({ ...state(), losses: [...losses] });
+  past.splice(0, past.length - MAX_UNDO);
+  moved = past.at(-1).variables;
+  for (let i = 0; i < n; i++) {
+    if (i || losses.length > 1) session.draw++;
+    compute(true);
+    if (shown.errors.length) break;
+    if (isTraining()) losses.push(measure());
+  }
+  show();
+}
+
+function undo() {
+  const { losses: before, ...others } = past.pop();
+  Object.assign(session, others);
+  losses = before;
+  moved = null;
+  refresh();
+}
+
+// The ELBO of the chosen images, with dropout off and z at the mean.
+function measure() {
+  const { X, keep_prob, ELBO } = data.names, specs = [[X, "images"], [keep_prob, 1], [NOISE, 0]];
+  const feeds = specs.map(([name, spec]) => [name, fedTensor(name, { spec })]);
+  return scalar(session.run([ELBO], new Map(feeds)).values.get(ELBO));
+}
+
+function showTraining(isShown) {
+  $("training").hidden = !isShown;
+  if (!isShown) return;
+  if (!losses.length) losses.push(measure());
+  $("undo").disabled = !past.length;
+  $("losses").textContent = `ELBO of the images, without noise: ${losses.slice(-6).map(written).join(" → ")}`;
+  const [width, height, margin] = [480, 60, 5], { lowest, highest } = range(losses);
+  const points = losses.map((loss, i) => [
+    margin + i * (width - 2 * margin) / Math.max(losses.length - 1, 10),
+    margin + (highest - loss) / (highest - lowest || 1) * (height - 2 * margin)]);
+  const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "ELBO after each step" });
+  chart.append(svg("polyline", { points: points.join(" ") }),
+               ...points.map(([cx, cy]) => svg("circle", { cx, cy, r: 2.5 })));
+  $("chart").replaceChildren(chart);
+}
+
+function meanSize(numbers) {
+  let total = 0;
+  for (let i = 0; i < numbers.length; i++) total += Math.abs(numbers[i]);
+  return total / numbers.length;
+}
+
+// The variables that are trained, what the last run changed, and their slots: pictures, and means of absolute values.
+function showVariables() {
+  const row = (name, cells) => {
+    const made = element("tr");
+    made.append(...cells.map(content => {
+      const cell = element(name);
+      cell.append(...content);
+      return cell;
+    }));
+    return made;
+  };
+  const pictured = (tensor, name) => [pictureOf(tensor, name), ` ${written(meanSize(tensor.data))}`];
+  const rows = Object.keys(data.weights).map(name => {
+    const { shape, data: now } = session.variables.get(name), before = moved?.get(name)?.data;
+    const change = { shape, data: before ? now.map((value, i) => value - before[i]) : new Float32Array(now.length) };
+    const link = button(name, () => select(producer(`Adam/update_${name}/ResourceApplyAdam`)), { className: "link" });
+    return row("td", [[link], pictured({ shape, data: now }, name), pictured(change, `change of ${name}`),
+                      ...[`${name}/Adam`, `${name}/Adam_1`].map(slot => pictured(session.variables.get(slot), slot))]);
+  });
+  const titles = ["variable", "value", "last change", "Adam", "Adam_1"].map(title => [title]);
+  $("variables").replaceChildren(row("th", titles), ...rows);
+}
