@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from tests.helpers import train
 from tests.numpy_network import PREFIX
 from tests.pages.helpers import numbers_of, text, wait
 from tests.small import ROOT
 from vae_graph import checkpoints, model
 from vae_graph.pages import graph, program
-from vae_graph.pages.scenes import SCENES
+from vae_graph.pages.scenes import scenes
 from vae_graph.settings import Settings
 
 COMMITTED = ROOT / "figures" / "reference" / "checkpoint" / "graph.html"
+SCENES = scenes(n_z=2)
 NUMBERS = [scene.number for scene in SCENES]
 
 
@@ -222,7 +224,23 @@ def test_a_scene_shows_its_fetches_and_feeds(open_page, number):
     assert browser.execute_script("return [run.fetches, [...run.feeds.keys()], run.selected.name]") == [
         scene.fetches, [*scene.feeds], scene.selected]
     assert browser.execute_script("return $('results').children.length") == sum(":" in name for name in scene.fetches)
-    assert text(browser, "counts").endswith("operations run, with graph optimization off")
+    assert "operations run, with graph optimization off" in text(browser, "counts")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_z", [1, 5])
+def test_each_scene_runs_for_other_sizes_and_a_single_image(browser, digits, tmp_path, n_z):
+    prefix, _ = train(digits, tmp_path / "run", n_z=n_z, num_epoch=1, checkpoint_every=1)
+    path = tmp_path / "graph.html"
+    path.write_bytes(graph.page(prefix, digits.test.images[:1]))
+    browser.get(path.as_uri())
+    wait(browser, "session !== null && lines[0].row !== undefined")
+    errors = browser.execute_script("""
+        return data.scenes.flatMap(scene => {
+          openScene(scene);
+          return [...shown.errors, ...(sceneShown() === scene ? [] : [scene.number])];
+        })""")
+    assert errors == browser.get_log("browser") == []
 
 
 @pytest.mark.slow

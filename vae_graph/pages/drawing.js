@@ -14,12 +14,11 @@ const svg = (name, attributes) => {
 
 function drawGraph(line, selected) {
   const all = line.calls.length ? line.operations : line.own.filter(({ group }) => group === selected.group);
-  const running = all.filter(operation => shown.executed.has(operation));
-  const isPart = !isWhole && running.includes(selected);
-  $("whole").hidden = running.length === all.length || !running.includes(selected);
-  $("whole").textContent = isPart ? `Show also the ${all.length - running.length} that do not run`
-    : "Show only what runs";
-  const { boxes, edges } = partOfGraph(line, isPart ? running : all, isPart), picture = layered(boxes, edges);
+  const used = all.filter(operation => shown.executed.has(operation) || isFed(operation));
+  const isPart = !isWhole && used.includes(selected);
+  $("whole").hidden = used.length === all.length || !used.includes(selected);
+  $("whole").textContent = isPart ? `Show also the ${all.length - used.length} that do not run` : "Show only what runs";
+  const { boxes, edges } = partOfGraph(line, isPart ? used : all, isPart), picture = layered(boxes, edges);
   const drawn = svg("svg", { viewBox: `-2 -2 ${picture.width + 4} ${picture.height + 4}`, role: "group",
                              "aria-label": `The operations of ${place(line)}` });
   drawn.style.width = `${picture.width + 4}px`;
@@ -28,6 +27,8 @@ function drawGraph(line, selected) {
   const box = $("graph").querySelector(".selected")?.getBBox();
   if (box) $("graph").scrollLeft = box.x + box.width / 2 - $("graph").clientWidth / 2;
 }
+
+const isFed = ({ name, outputs }) => outputs.some((_, i) => run.feeds.has(`${name}:${i}`));
 
 // The boxes and edges of some operations of a line, and of the lines and groups that they read and that read them.
 function partOfGraph(line, own, isPart) {
@@ -58,10 +59,11 @@ function partOfGraph(line, own, isPart) {
   for (const operation of own) {
     const box = boxOf(operation);
     connect(box, box);                                         // it may be the only one
-    for (const [names, isControl] of [[operation.inputs, false], [operation.control, true]]) {
+    const isUsed = shown.executed.has(operation);
+    for (const [names, isControl] of isPart && !isUsed ? [] : [[operation.inputs, false], [operation.control, true]]) {
       for (const source of names.map(producer)) {
         const other = inside.has(source) ? boxOf(source) : outside(source, "from");
-        connect(other, box, isControl, shown.executed.has(operation));
+        connect(other, box, isControl, isUsed);
       }
     }
     for (const reader of readers.get(operation)) {
@@ -83,8 +85,7 @@ function drawEdge({ points, isControl, isUsed }) {
 
 function drawBox({ operation, isLink, title, text, x, y, width }, selected) {
   const isRun = shown.executed.has(operation), isFetched = run.fetches.some(name => producer(name) === operation);
-  const isFed = operation.outputs.some((_, i) => run.feeds.has(`${operation.name}:${i}`));
-  const state = isLink ? "link" : `${isRun ? "runs" : ""} ${isFed ? "fed" : ""} ${isFetched ? "fetched" : ""}`;
+  const state = isLink ? "link" : `${isRun ? "runs" : ""} ${isFed(operation) ? "fed" : ""} ${isFetched ? "fetched" : ""}`;
   const box = svg("g", {
     class: `${state} ${operation === selected ? "selected" : ""}`, tabindex: 0, role: "button",
     "aria-description": isLink ? "in another line" : isRun ? "runs" : "does not run" });

@@ -14,7 +14,7 @@ const isTraining = () => isUpdate() && ![...shown.executed].some(({ type }) => t
 // Runs what is fetched. What it changes is kept only if it is to be: else the run is one to look at.
 function compute(isKept) {
   const executed = prune(run.fetches, name => run.feeds.has(name)), before = state();
-  shown = { executed, order: [], values: new Map(), again: null, errors: [] };
+  shown = { executed, order: [], values: new Map(), again: null, errors: [], isKept };
   try {
     const missing = inOrder(executed).filter(({ type }) => type === "Placeholder");
     for (const operation of missing) attempt(() => OPERATIONS.Placeholder([], operation));
@@ -139,7 +139,8 @@ function show() {
   $("twice").setAttribute("aria-pressed", isTwice);
   $("noise").setAttribute("aria-pressed", run.feeds.has(NOISE));
   $("counts").textContent = `${shown.executed.size} of ${operations.size} operations `
-    + `${shown.errors.length ? "would run" : "run"}, with graph optimization off`;
+    + `${shown.errors.length ? "would run" : "run"}, with graph optimization off`
+    + `${update && !shown.isKept ? "; Run keeps the changes" : ""}`;
   $("errors").textContent = shown.errors.join("\n");
   showResults();
   showTraining(isTraining() && !shown.errors.length);

@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 from vae_graph import checkpoints
 from vae_graph.evaluation import check_images
 from vae_graph.pages import lines, program
-from vae_graph.pages.scenes import SCENES
+from vae_graph.pages.scenes import scenes
 from vae_graph.pages.template import fill
 
 SCRIPTS = ("dom.js", "numbers.js", "tensors.js", "operations.js", "session.js", "lines.js", "pictures.js", "layered.js",
@@ -38,7 +38,8 @@ def page(prefix: str, images: np.ndarray) -> bytes:
     sizes, network = checkpoints.read_network(prefix)
     check_images(prefix, images, sizes)
     pixels = np.rint(255 * images).astype(np.uint8)
-    data = {"name": checkpoints.label(prefix), **graph_data(sizes), "scenes": [scene._asdict() for scene in SCENES],
+from vae_graph.pages.scenes import scenes
+from vae_graph.pages.template import fill
             "weights": {name: _gzipped(_float16(prefix, values)) for name, values in network.items()},
             "images": _gzipped(pixels)}
     return fill("graph.html", SCRIPTS, data)

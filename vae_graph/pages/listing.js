@@ -50,7 +50,7 @@ function showLines() {
     line.row.className = `row ${count === total ? "all" : count ? "some" : "none"}`
       + `${isOwn && line.reason.isFed ? " fed" : ""}${isOwn && line.reason.isFetched ? " fetched" : ""}`;
     line.row.title = sentence;
-    line.parts.count.textContent = count === total ? String(total) : count ? `${count}/${total}` : "";
+    line.parts.count.textContent = count === total ? String(total) : `${count}/${total}`;
     line.parts.why.textContent = why;
     showValue(line);
   }
