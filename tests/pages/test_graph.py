@@ -123,7 +123,7 @@ def test_no_more_than_thirty_operations_are_drawn_together(page):
 
 
 def test_lines_say_whether_they_run_and_why(open_page):
-    browser = open_page("#scene-5")
+    browser = open_page("#scene-7")
     found = browser.execute_script("""return lines.map(({ code, depth, reason, operations }) =>
         [`${code.slice(0, 22)} ${depth}`, reason.count, operations.length, reason.why])""")
     rows = {line: tuple(reason) for line, *reason in found}
@@ -132,7 +132,7 @@ def test_lines_say_whether_they_run_and_why(open_page):
     assert rows["X_out = tf.clip_by_val 1"] == (4, 4, "for X_out")
     assert rows["h4 = tf.nn.elu(affine( 1"] == (0, 5, "not needed")
     assert rows["h4 = tf.nn.elu(affine( 2"] == (7, 21, "for X_out")
-    browser = open_page("#scene-4")
+    browser = open_page("#scene-3")
     assert browser.execute_script("return lines.find(({ code }) => code.startsWith('h1')).reason") == {
         "count": 7, "why": "for all fetches", "sentence": "Runs because ELBO and z need it.",
         "isFed": False, "isFetched": False}
@@ -214,6 +214,15 @@ def test_a_scenes_code_runs_and_is_what_it_fetches_and_feeds(built, scene, digit
             assert feeds[tensor] == spec
 
 
+def test_the_guides_sections_lead_to_the_scenes_with_their_numbers():
+    guide = (ROOT / "vae_graph" / "README.md").read_text(encoding="utf-8")
+    linked = {}
+    for section in re.split(r"^## (?=\d)", guide, flags=re.MULTILINE):
+        for number in re.findall(r"graph\.html#scene-(\w+)", section):
+            linked[number] = section.partition(".")[0]
+    assert linked == {number: number.rstrip("b") for number in NUMBERS}
+
+
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_scene_shows_its_fetches_and_feeds(open_page, number):
     browser = open_page(f"#scene-{number}")
@@ -258,7 +267,7 @@ def test_what_is_fetched_fed_or_selected_is_in_view(open_page, number):
 
 
 @pytest.mark.parametrize(("fragment", "sentence"), [
-    ("#scene-9", "There is no scene 9: the scenes are 1, 2, 3, 4, 5, 5b, 6, 7."),
+    ("#scene-1", "There is no scene 1: the scenes are 3, 4, 5, 6, 7, 7b, 8, 9, 10."),
     ("#fetch=nothing:0", "The graph has no nothing:0."), ("#fetch=add:1", "The graph has no add:1."),
     ("#feed=add:0=x", "Expected a number or nested arrays to feed add:0, found x."),
     ("#feed=add:0=[[1],[2,3]]", "Expected a number or nested arrays to feed add:0, found [[1],[2,3]]."),
@@ -268,7 +277,7 @@ def test_an_unknown_address_is_said(open_page, fragment, sentence):
 
 
 def test_own_fetches_and_feeds_are_in_the_address(open_page):
-    browser = open_page("#scene-4")
+    browser = open_page("#scene-3")
     browser.execute_script("""
         flipFetch("clip_by_value:0"); flipFetch("add_5:0"); flipFeed("add:0"); flipFeed("encoder_hidden_1/Elu:0");
         run.feeds.get("dropout_rate:0").spec = 0.5; select(producer("decoder_hidden_1/Elu"));""")
@@ -322,7 +331,7 @@ def test_fetches_and_feeds_are_chosen_by_clicks(opened):
 
 
 def test_a_slider_changes_what_is_computed(open_page):
-    browser = open_page("#scene-5")
+    browser = open_page("#scene-7")
     before = browser.execute_script("return Array.from(shown.values.get('clip_by_value:0').data)")
     browser.execute_script("""
         const slider = document.querySelector("#feeds input[type=range]");
@@ -340,7 +349,7 @@ def values_of(browser, name, values="shown.values"):
 
 
 def test_the_noise_is_drawn_again_fed_or_drawn_twice(open_page):
-    browser = open_page("#scene-4")
+    browser = open_page("#scene-3")
     first = values_of(browser, "add:0")
     browser.find_element("id", "again").click()
     assert np.abs(values_of(browser, "add:0") - first).max() > 0.01
@@ -367,7 +376,7 @@ def test_random_numbers_are_of_their_distributions(opened):
 def test_images_are_chosen_and_drawn(open_page, digits):
     from selenium.webdriver import ActionChains
 
-    browser = open_page("#scene-4")
+    browser = open_page("#scene-3")
     for field, value in enumerate((2, 7)):
         browser.execute_script("""
             const field = document.querySelectorAll("#feeds input[type=number]")[arguments[0]];
@@ -390,7 +399,7 @@ def test_images_are_chosen_and_drawn(open_page, digits):
 # ---- Runs that change variables.
 
 def test_training_steps_lower_the_loss_and_can_be_undone(open_page):
-    browser = open_page("#scene-6")
+    browser = open_page("#scene-9")
     checksums = """return Object.fromEntries([...session.variables].map(([name, { data }]) =>
         [name, Array.from(data).reduce((sum, x, i) => sum + x * (i % 97 + 1), 0)]))"""
     before = browser.execute_script(checksums)
@@ -411,14 +420,14 @@ def test_training_steps_lower_the_loss_and_can_be_undone(open_page):
 
 
 def test_looking_at_a_training_step_changes_no_variable(open_page):
-    browser = open_page("#scene-6")
+    browser = open_page("#scene-9")
     gradient = "gradients/decoder_output/MatMul_grad/MatMul_1:0"
     assert browser.execute_script(f"return shown.values.get('{gradient}').shape") == [12, 784]
     assert browser.execute_script("return scalar(session.variables.get('Variable'))") == 0
 
 
 def test_what_the_saver_writes_can_be_restored(open_page):
-    browser = open_page("#scene-7")
+    browser = open_page("#scene-10")
     assert browser.execute_script("return session.files.size") == 0
     browser.find_element("id", "again").click()
     names = browser.execute_script("return [...session.files.get('parameter0.ckpt').keys()]")
@@ -436,7 +445,7 @@ def test_what_the_saver_writes_can_be_restored(open_page):
 # ---- Stepping, searching, folding.
 
 def test_stepping_goes_on_from_the_selection_and_is_announced(open_page):
-    browser = open_page("#scene-4")
+    browser = open_page("#scene-3")
     browser.execute_script("select(producer('decoder_hidden_1/Elu'))")
     names = []
     for button in ("next", "next", "previous"):
@@ -477,7 +486,7 @@ def test_a_line_folds_and_what_is_in_it_is_found(opened):
 def test_the_keyboard_moves_through_the_lines(open_page):
     from selenium.webdriver.common.keys import Keys
 
-    browser = open_page("#scene-4")
+    browser = open_page("#scene-3")
     browser.execute_script("document.querySelector('.row[aria-current=true]').focus()")
     for key, code in ((Keys.ARROW_DOWN, "X_out = Bernoulli_decoder("), (Keys.ARROW_UP, "z = mean +")):
         browser.switch_to.active_element.send_keys(key)

@@ -38,8 +38,8 @@ def page(prefix: str, images: np.ndarray) -> bytes:
     sizes, network = checkpoints.read_network(prefix)
     check_images(prefix, images, sizes)
     pixels = np.rint(255 * images).astype(np.uint8)
-from vae_graph.pages.scenes import scenes
-from vae_graph.pages.template import fill
+    data = {"name": checkpoints.label(prefix), **graph_data(sizes),
+            "scenes": [scene._asdict() for scene in scenes(sizes.n_z)],
             "weights": {name: _gzipped(_float16(prefix, values)) for name, values in network.items()},
             "images": _gzipped(pixels)}
     return fill("graph.html", SCRIPTS, data)

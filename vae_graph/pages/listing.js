@@ -66,7 +66,7 @@ function showValue({ result, parts }) {
 function thumbnail(value, name) {
   const canvas = pictureOf(value, name);
   canvas.ariaHidden = true;
-  canvas.style.width = `${canvas.height === SIDE ? Math.min(74, canvas.width * 18 / SIDE) : 74}px`;
+  canvas.style.width = `${canvas.height === SIDE ? Math.min(74, canvas.width * 17 / SIDE) : 74}px`;
   return canvas;
 }
 

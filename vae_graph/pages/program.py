@@ -15,13 +15,13 @@ def build(n_input: int, n_hidden_encoder: int, n_z: int, n_hidden_decoder: int) 
     z, X_out, Recon_error, Regularization_error, ELBO = Variational_autoencoder(
         X, n_hidden_encoder, n_z, n_hidden_decoder, keep_prob)
 
+    any_z = tf.placeholder(tf.float32, [None, n_z], name="any_z")
+    decoded = Bernoulli_decoder(any_z, n_hidden_decoder, n_input, keep_prob=1.0)
+
     global_step = tf.Variable(0, trainable=False, use_resource=True)
     learning_rate = tf.train.exponential_decay(
         Settings.learning_rate, global_step, Settings.decay_step, Settings.decay_rate)
     train_op = tf.train.AdamOptimizer(learning_rate).minimize(ELBO, global_step=global_step)
-
-    any_z = tf.placeholder(tf.float32, [None, n_z], name="any_z")
-    decoded = Bernoulli_decoder(any_z, n_hidden_decoder, n_input, keep_prob=1.0)
 
     initializer = tf.global_variables_initializer()
     saver = tf.train.Saver()

@@ -31,7 +31,7 @@ function address() {
 
 // The fetches, feeds and selected operation of an address; throws an AddressError that says what is unknown in it.
 function atAddress(fragment) {
-  const number = /^#scene-(.*)$/.exec(fragment)?.[1] ?? (fragment.length > 1 ? null : "4");
+  const number = /^#scene-(.*)$/.exec(fragment)?.[1] ?? (fragment.length > 1 ? null : data.scenes[0].number);
   const scene = data.scenes.find(other => other.number === number);
   if (scene) return { ...scene, feeds: Object.entries(scene.feeds) };
   if (number !== null) {

@@ -19,41 +19,45 @@ def scenes(n_z: int) -> list[Scene]:
     """The scenes for a network of `n_z` latent dimensions."""
     z = [[0.5, -1.0, *[0.0] * n_z][:n_z]]
     return [
-        Scene("1", "Building",
+        Scene("3", "Forward pass",
+              "ELBO needs the encoder, the noise, the decoder and both errors; the optimizer and the second decoder do "
+              "not run. Run again: the noise is drawn anew, so z and ELBO change.",
+              "session.run([ELBO, z], {X: images, keep_prob: 1.0})",
+              ["add_5:0", "add:0"], {"input_data:0": "images", "dropout_rate:0": 1.0}, "add"),
+        Scene("4", "Tensors",
               "Each line has added operations to the graph; none has been executed. Only variables have values. "
               "Click a line to see its operations.",
               "session.run([])", [], {}, "encoder_hidden_1/Elu"),
-        Scene("2", "One layer",
+        Scene("5", "One layer",
               "Fetching h1 runs one layer: two reads of variables, a product, a sum and the activation. The operations "
               "that initialize w1 and b1 belong to the same line, but h1 does not need them.",
               'session.run("encoder_hidden_1/Elu:0", {X: images})',
               ["encoder_hidden_1/Elu:0"], {"input_data:0": "images"}, "encoder_hidden_1/Elu"),
-        Scene("3", "Two decoders",
+        Scene("6", "Two decoders",
               "The same z goes into both decoders, and both pictures are equal: they read the same variables. Only the "
               "decoder that was built first has the operations that make them.",
               f"session.run([X_out, decoded], {{z: {z}, any_z: {z}, keep_prob: 1.0}})",
               ["clip_by_value:0", "decoder_output_1/Sigmoid:0"], {"add:0": z, "any_z:0": z, "dropout_rate:0": 1.0},
               "decoder_hidden_1_1/MatMul"),
-        Scene("4", "Forward pass",
-              "ELBO needs the encoder, the noise, the decoder and both errors; the optimizer and the second decoder do "
-              "not run. Run again: the noise is drawn anew, so z and ELBO change.",
-              "session.run([ELBO, z], {X: images, keep_prob: 1.0})",
-              ["add_5:0", "add:0"], {"input_data:0": "images", "dropout_rate:0": 1.0}, "add"),
-        Scene("5", "z is fed",
+        Scene("7", "z is fed",
               "z is given, so nothing that computes it runs: the encoder is cut off. Move the sliders and watch the "
               "digit change.",
               f"session.run(X_out, {{z: {z}, keep_prob: 1.0}})",
               ["clip_by_value:0"], {"add:0": z, "dropout_rate:0": 1.0}, "clip_by_value"),
-        Scene("5b", "Noise is fed",
+        Scene("7b", "Noise is fed",
               "With noise of 0, z is the mean, in every run. Only the operations that draw random numbers are cut off.",
               f'session.run(z, {{X: images, keep_prob: 1.0, "random_normal:0": np.zeros([4, {n_z}])}})',
               ["add:0"], {"input_data:0": "images", "dropout_rate:0": 1.0, "random_normal:0": 0}, "add"),
-        Scene("6", "Training step",
+        Scene("8", "Initializers",
+              "The initializer runs an assignment for each of the 39 variables. Run it: the weights are drawn anew, "
+              "the trained ones are lost, and the ELBO rises. Undo it, or train from there in scene 9.",
+              "session.run(initializer)", ["init"], {}, "encoder_hidden_1/w1/Initializer/random_uniform"),
+        Scene("9", "Training step",
               "minimize has added the gradients and an update for each variable; fetching train_op runs them. Run some "
               "steps: the loss falls, the weights move, Adam's slots fill.",
               "session.run([train_op, ELBO], {X: images, keep_prob: 0.6})",
               ["Adam", "add_5:0"], {"input_data:0": "images", "dropout_rate:0": 0.6}, "Adam"),
-        Scene("7", "Saver",
+        Scene("10", "Saver",
               "saver.save runs one operation, SaveV2, which reads all 39 variables and writes each under its name. No "
               "image is needed, so no placeholder is fed.",
               'session.run("save/control_dependency:0", {"save/Const:0": "parameter0.ckpt"})',

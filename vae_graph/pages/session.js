@@ -53,7 +53,6 @@ class Session {
   run(fetches, feeds) {
     for (const [name, { shape }] of feeds) checkFeed(name, shape);
     const order = inOrder(prune(fetches, name => feeds.has(name))), values = new Map(feeds);
-    const before = new Map(this.variables);
     for (const operation of order) {
       try {
         const inputs = operation.inputs.map(name => values.get(name));
@@ -63,7 +62,6 @@ class Session {
         });
       } catch (error) {
         if (!(error instanceof TensorError)) throw error;
-        this.variables = before;
         error.operation = operation;
         throw error;
       }
