@@ -21,7 +21,7 @@ def test_the_committed_notebook_is_the_guide():
 
 def test_every_link_to_the_repository_is_to_that_of_setup_cfg():
     """So whoever publishes it replaces OWNER everywhere, or the test names what was forgotten."""
-    for page in ROOT.glob("**/*.md"):
+    for page in (*ROOT.glob("**/*.md"), *ROOT.glob("vae_graph/pages/*.html")):
         text = page.read_text(encoding="utf-8")
         found = re.findall(r"github(?:\.com)?/([\w.-]+)/vae_graph\b|https://([\w-]+)\.github\.io/vae_graph\b", text)
         assert {"".join(owner) for owner in found} <= {notebook.OWNER}, page

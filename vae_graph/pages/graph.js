@@ -154,7 +154,8 @@ function showSelection() {
   placeDetails();
   showDetails();
   showPosition();
-  history.replaceState(null, "", address());
+  // An iframe's srcdoc has no address.
+  if (location.protocol !== "about:") history.replaceState(null, "", address());
 }
 
 // Beside the lines; on a narrow screen, below the selected one.

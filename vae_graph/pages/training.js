@@ -15,8 +15,8 @@ function runSteps(n) {
   past.splice(0, past.length - MAX_UNDO);
   moved = past.at(-1).variables;
   for (let i = 0; i < n; i++) {
-    if (i || losses.length > 1) session.draw++;
     compute(true);
+    session.draw++;
     if (shown.errors.length) break;
     if (isTraining()) losses.push(measure());
   }
