@@ -498,6 +498,18 @@ def test_the_keyboard_moves_through_the_lines(open_page):
         assert code in text(browser, "line-code")
 
 
+def test_the_focus_stays_where_a_key_is_pressed(open_page):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = open_page("#scene-3")
+    for button in ("#outputs button[aria-label='fetch add:0']", "#scenes li:nth-child(5) button", "#graph g.runs"):
+        browser.execute_script("document.querySelector(arguments[0]).focus()", button)
+        label = browser.switch_to.active_element.text
+        browser.switch_to.active_element.send_keys(Keys.ENTER)
+        assert browser.switch_to.active_element.text == label
+    assert browser.execute_script("return location.hash.startsWith('#scene-7') && run.fetches.length") == 1
+
+
 # ---- The page as a file.
 
 def set_size(browser, width, height):

@@ -1,8 +1,8 @@
 "use strict";
 
-// The page as a whole: the run, its results, its steps.
+// The page as a whole: the run and its results.
 
-let session = null, isTwice = false, timer = null, isScheduled = false;
+let session = null, isTwice = false, isScheduled = false;
 const isNarrow = matchMedia("(max-width: 999px)");
 let shown = { executed: new Set(), order: [], values: new Map(), again: null, errors: [] };    // the last run
 
@@ -121,6 +121,10 @@ function openRun({ fetches, feeds, selected }) {
 let fedFields = "";                                            // those that are there: they stay while one is used
 
 function show() {
+  keepFocus(showRun);
+}
+
+function showRun() {
   const scene = sceneShown(), update = isUpdate();
   $("scenes").replaceChildren(...data.scenes.map(other => item(
     button(`${other.number} ${other.title}`, () => openScene(other), { ariaPressed: other === scene }))));
@@ -146,16 +150,30 @@ function show() {
   showTraining(isTraining() && !shown.errors.length);
   areVariablesShown = false;
   showLines();
-  showSelection();
+  showSelected();
 }
 
 function showSelection() {
+  keepFocus(showSelected);
+}
+
+function showSelected() {
   markLine();
   placeDetails();
   showDetails();
   showPosition();
   // An iframe's srcdoc has no address.
   if (location.protocol !== "about:") history.replaceState(null, "", address());
+}
+
+// What shows anew may replace the element that has the focus: by one in the same place with the same name.
+function keepFocus(action) {
+  const focused = document.activeElement, box = focused.closest("[id]");
+  const nameOf = one => one.ariaLabel ?? one.textContent;
+  action();
+  if (focused.isConnected || !box) return;
+  const others = [...$(box.id).querySelectorAll("button, g")];
+  others.find(other => nameOf(other) === nameOf(focused))?.focus({ preventScroll: true });
 }
 
 // Beside the lines; on a narrow screen, below the selected one.
@@ -197,45 +215,6 @@ function showResults() {
     box.append(...found.filter(hasPicture).map(value => enlarged(value, meaning(name))), caption);
     return box;
   }));
-}
-
-// ---- Stepping through the operations in the order in which they ran.
-
-function showPosition() {
-  const position = shown.order.indexOf(run.selected);
-  for (const id of ["previous", "next", "play", "position"]) $(id).disabled = !shown.order.length;
-  $("position").max = shown.order.length;
-  $("position").value = position + 1;
-  $("step").textContent = position < 0 ? `${shown.order.length} steps` : `${position + 1} of ${shown.order.length}`;
-}
-
-// From the selected operation; if it did not run, from the next that was created after it.
-function step(by) {
-  const { order } = shown, position = order.indexOf(run.selected);
-  const earlier = order.filter(({ number }) => number < (run.selected?.number ?? 0)).length;
-  goTo(position < 0 ? (by > 0 ? earlier : earlier - 1) : position + by);
-}
-
-function goTo(position) {
-  const operation = shown.order[position];
-  if (!operation) return stop();
-  select(operation);
-  const [first] = operation.outputs, value = first && shown.values.get(`${operation.name}:0`);
-  $("announcement").textContent = `Step ${position + 1} of ${shown.order.length}: ${operation.name}, ${operation.type}`
-    + `${value ? `, [${value.shape}]` : ""}. ${place(lines[operation.line])}`;
-}
-
-function stop() {
-  clearInterval(timer);
-  timer = null;
-  $("play").setAttribute("aria-pressed", "false");
-}
-
-function play() {
-  if (timer) return stop();
-  if (shown.order.at(-1) === run.selected) run.selected = null;
-  timer = setInterval(() => step(1), 1000 / Number($("speed").value));
-  $("play").setAttribute("aria-pressed", "true");
 }
 
 // ---- Search.

@@ -1,0 +1,42 @@
+"use strict";
+
+// Stepping through the operations in the order in which they ran.
+
+let timer = null;
+
+function showPosition() {
+  const position = shown.order.indexOf(run.selected);
+  for (const id of ["previous", "next", "play", "position"]) $(id).disabled = !shown.order.length;
+  $("position").max = shown.order.length;
+  $("position").value = position + 1;
+  $("step").textContent = position < 0 ? `${shown.order.length} steps` : `${position + 1} of ${shown.order.length}`;
+}
+
+// From the selected operation; if it did not run, from the next that was created after it.
+function step(by) {
+  const { order } = shown, position = order.indexOf(run.selected);
+  const earlier = order.filter(({ number }) => number < (run.selected?.number ?? 0)).length;
+  goTo(position < 0 ? (by > 0 ? earlier : earlier - 1) : position + by);
+}
+
+function goTo(position) {
+  const operation = shown.order[position];
+  if (!operation) return stop();
+  select(operation);
+  const [first] = operation.outputs, value = first && shown.values.get(`${operation.name}:0`);
+  $("announcement").textContent = `Step ${position + 1} of ${shown.order.length}: ${operation.name}, ${operation.type}`
+    + `${value ? `, [${value.shape}]` : ""}. ${place(lines[operation.line])}`;
+}
+
+function stop() {
+  clearInterval(timer);
+  timer = null;
+  $("play").setAttribute("aria-pressed", "false");
+}
+
+function play() {
+  if (timer) return stop();
+  if (shown.order.at(-1) === run.selected) run.selected = null;
+  timer = setInterval(() => step(1), 1000 / Number($("speed").value));
+  $("play").setAttribute("aria-pressed", "true");
+}
