@@ -358,6 +358,7 @@ def test_the_noise_is_drawn_again_fed_or_drawn_twice(open_page):
     assert np.abs(values_of(browser, "add:0") - values_of(browser, "add:0", "shown.again")).max() > 0.01
     assert " and " in text(browser, "results")
     browser.find_element("id", "noise").click()
+    assert text(browser, "code").endswith('"random_normal:0": np.zeros([4, 2])})')
     np.testing.assert_array_equal(values_of(browser, "add:0"), values_of(browser, "encoder_z/strided_slice:0"))
 
 
@@ -423,6 +424,17 @@ def test_training_steps_lower_the_loss_and_can_be_undone(open_page):
     assert not browser.find_element("id", "undo").is_enabled()
 
 
+def test_changed_weights_are_said_and_undone_in_any_scene(open_page):
+    browser = open_page("#scene-10")
+    assert not browser.find_element("id", "undo").is_enabled()
+    browser.execute_script("openScene(data.scenes.find(({ number }) => number === '8')); runSteps(1)")
+    browser.execute_script("openScene(data.scenes[0])")
+    assert text(browser, "name").endswith(".ckpt, changed")
+    browser.find_element("id", "undo").click()
+    assert text(browser, "name").endswith(".ckpt")
+    assert not browser.find_element("id", "undo").is_displayed()
+
+
 def test_looking_at_a_training_step_changes_no_variable(open_page):
     browser = open_page("#scene-9")
     gradient = "gradients/decoder_output/MatMul_grad/MatMul_1:0"
@@ -471,7 +483,7 @@ def test_stepping_goes_on_from_the_selection_and_is_announced(open_page):
 
 @pytest.mark.parametrize(("words", "name"), [
     ("ELBO", "add_5"), ("h4", "decoder_hidden_1/Elu"), ("w6", "decoder_output/w6"), ("global_step", "Variable"),
-    ("encoder_z/b3/Adam_1", "encoder_z/b3/Adam_1"),
+    ("encoder_z/b3/Adam_1", "encoder_z/b3/Adam_1"), ("random_normal:0", "random_normal"),
     ("sigmoidgrad", "gradients/decoder_output/Sigmoid_grad/SigmoidGrad")])
 def test_an_operation_is_found_by_its_name(opened, words, name):
     opened.execute_script("$('search').value = arguments[0]; $('search').dispatchEvent(new Event('change'))", words)
@@ -508,6 +520,10 @@ def test_the_focus_stays_where_a_key_is_pressed(open_page):
         browser.switch_to.active_element.send_keys(Keys.ENTER)
         assert browser.switch_to.active_element.text == label
     assert browser.execute_script("return location.hash.startsWith('#scene-7') && run.fetches.length") == 1
+    browser = open_page("#scene-3")
+    browser.find_element("css selector", "[aria-label='Number of images']").send_keys(Keys.BACKSPACE, "2", Keys.TAB)
+    wait(browser, "!isScheduled")
+    assert browser.switch_to.active_element.get_attribute("aria-label") == "First test image"
 
 
 # ---- The page as a file.

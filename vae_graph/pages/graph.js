@@ -2,7 +2,7 @@
 
 // The page as a whole: the run and its results.
 
-let session = null, isTwice = false, isScheduled = false;
+let session = null, trained = null, isTwice = false, isScheduled = false;
 const isNarrow = matchMedia("(max-width: 999px)");
 let shown = { executed: new Set(), order: [], values: new Map(), again: null, errors: [] };    // the last run
 
@@ -136,7 +136,8 @@ function showRun() {
   showFeeds();
   $("again").textContent = update ? "Run" : "Run again";
   $("again").disabled = $("ten").disabled = !run.fetches.length || shown.errors.length > 0;
-  $("undo").hidden = !update;
+  $("undo").hidden = !update && !past.length;
+  $("undo").disabled = !past.length;
   $("ten").hidden = !isTraining();
   $("noise").hidden = !run.feeds.has(NOISE) && !shown.executed.has(producer(NOISE));
   $("twice").hidden = update || ![...shown.executed].some(({ type }) => type.startsWith("Random"));
@@ -144,7 +145,9 @@ function showRun() {
   $("noise").setAttribute("aria-pressed", run.feeds.has(NOISE));
   $("counts").textContent = `${shown.executed.size} of ${operations.size} operations `
     + `${shown.errors.length ? "would run" : "run"}, with graph optimization off`
-    + `${update && !shown.isKept ? "; Run keeps the changes" : ""}`;
+    + `${update && !shown.isKept ? "; what it changes is kept only when you press Run" : ""}`;
+  const isChanged = [...trained].some(([name, value]) => session.variables.get(name) !== value);
+  $("name").textContent = `${data.name}${isChanged ? ", changed" : ""}`;
   $("errors").textContent = shown.errors.join("\n");
   showResults();
   showTraining(isTraining() && !shown.errors.length);
@@ -172,7 +175,7 @@ function keepFocus(action) {
   const nameOf = one => one.ariaLabel ?? one.textContent;
   action();
   if (focused.isConnected || !box) return;
-  const others = [...$(box.id).querySelectorAll("button, g")];
+  const others = [...$(box.id).querySelectorAll("button, g, input")];
   others.find(other => nameOf(other) === nameOf(focused))?.focus({ preventScroll: true });
 }
 
@@ -195,7 +198,7 @@ function showFeeds() {
     editor(name, feed, (spec, isOther) => {
       feed.spec = spec;
       if (isOther) fedFields = "";
-      if (name === data.names.X) losses = [];
+      if (name === data.names.X) forgetLosses();
       schedule();
     }))));
 }
@@ -222,7 +225,8 @@ function showResults() {
 function find(text) {
   const words = text.trim().toLowerCase(), all = [...operations.values()];
   const named = [...meanings].find(([, name]) => name.toLowerCase() === words)?.[0];
-  return named ? producer(named) : operations.get(text.trim())
+  if (!words) return undefined;
+  return named ? producer(named) : producer(text.trim())
     ?? all.find(({ name }) => name.toLowerCase().endsWith(`/${words}`))
     ?? all.find(({ name }) => name.toLowerCase().includes(words));
 }
@@ -251,11 +255,11 @@ async function start() {
   }
   images.pixels = new Uint8Array(await unpack(data.images));
   images.count = Math.min(images.count, images.pixels.length / outputOf(data.names.X).shape[1]);
+  trained = new Map(variables);
   session = new Session(variables);
   // The slots, the beta powers and the step counter have their initial values.
   session.run(data.operations.filter(({ type, name }) => type === "AssignVariableOp" && name.endsWith("/Assign")
     && !variables.has(name.replace("/Assign", ""))).map(({ name }) => name), new Map());
-  $("name").textContent = data.name;
   const names = [...new Set(meanings.values()), ...operations.keys()];
   $("names").append(...names.map(value => element("option", { value })));
   for (const [id, action] of Object.entries({
@@ -268,7 +272,7 @@ async function start() {
   $("speed").addEventListener("change", () => { if (timer) [1, 2].forEach(play); });
   $("search").addEventListener("change", () => {
     const found = find($("search").value);
-    $("unknown").textContent = found ? "" : `The graph has no ${$("search").value}.`;
+    $("unknown").textContent = found || !$("search").value.trim() ? "" : `The graph has no ${$("search").value}.`;
     if (found) select(found);
   });
   isNarrow.addEventListener("change", placeDetails);

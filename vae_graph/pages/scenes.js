@@ -11,9 +11,16 @@ function sceneShown() {
 
 function codeOf() {
   const fetches = run.fetches.map(inPython), list = fetches.length === 1 ? fetches[0] : `[${fetches.join(", ")}]`;
-  const feeds = [...run.feeds].map(([name, { spec }]) =>
-    `${inPython(name)}: ${spec === "images" || spec === "value" ? spec : JSON.stringify(spec)}`);
+  const feeds = [...run.feeds].map(([name, feed]) => `${inPython(name)}: ${valueInPython(name, feed)}`);
   return `session.run(${list}${feeds.length ? `, {${feeds.join(", ")}}` : ""})`;
+}
+
+function valueInPython(name, feed) {
+  const { spec } = feed;
+  if (spec === "images" || spec === "value") return spec;
+  const sizes = typeof spec === "number" ? fedTensor(name, feed).shape.join(", ") : "";
+  if (!sizes) return JSON.stringify(spec);
+  return spec ? `np.full([${sizes}], ${spec})` : `np.zeros([${sizes}])`;
 }
 
 // ---- The address: a scene's number, or the fetches and feeds by name.

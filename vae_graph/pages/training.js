@@ -31,6 +31,11 @@ function undo() {
   refresh();
 }
 
+function forgetLosses() {                                      // which were those of other images
+  losses = [];
+  for (const before of past) before.losses = [];
+}
+
 // The ELBO of the chosen images, with dropout off and z at the mean.
 function measure() {
   const { X, keep_prob, ELBO } = data.names, specs = [[X, "images"], [keep_prob, 1], [NOISE, 0]];
@@ -42,8 +47,7 @@ function showTraining(isShown) {
   $("training").hidden = !isShown;
   if (!isShown) return;
   if (!losses.length) losses.push(measure());
-  $("undo").disabled = !past.length;
-  $("losses").textContent = `ELBO of the images, without noise: ${losses.slice(-6).map(written).join(" → ")}`;
+  $("losses").textContent = `ELBO of the images, without noise or dropout: ${losses.slice(-6).map(written).join(" → ")}`;
   const [width, height, margin] = [480, 60, 5], { lowest, highest } = range(losses);
   const points = losses.map((loss, i) => [
     margin + i * (width - 2 * margin) / Math.max(losses.length - 1, 10),
@@ -80,5 +84,6 @@ function showVariables() {
                       ...[`${name}/Adam`, `${name}/Adam_1`].map(slot => pictured(session.variables.get(slot), slot))]);
   });
   const titles = ["variable", "value", "last change", "Adam", "Adam_1"].map(title => [title]);
-  $("variables").replaceChildren(row("th", titles), ...rows);
+  const caption = element("caption", { textContent: "The numbers are means of absolute values." });
+  $("variables").replaceChildren(caption, row("th", titles), ...rows);
 }
