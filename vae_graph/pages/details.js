@@ -11,7 +11,7 @@ function showDetails() {
   $("line-code").textContent = line.code;
   const { count, sentence } = line.reason, caller = lines[line.caller], total = line.operations.length;
   $("line-why").textContent = `${place(line)}${caller ? `, called in line ${caller.number}` : ""}. ${sentence} `
-    + `${count} of ${total} operations run.`;
+    + `${count} of ${total} operations ${shown.errors.length ? "would run" : "run"}.`;
   $("operation-name").textContent = operation.name;
   $("operation-type").textContent = operation.type;
   $("outputs").replaceChildren(...operation.outputs.map((output, i) => tensorBox(`${operation.name}:${i}`, output)),

@@ -49,7 +49,7 @@ function showLines() {
     const isOwn = !line.calls.length || closed.has(line);
     line.row.className = `row ${count === total ? "all" : count ? "some" : "none"}`
       + `${isOwn && line.reason.isFed ? " fed" : ""}${isOwn && line.reason.isFetched ? " fetched" : ""}`;
-    line.row.title = sentence;
+    line.row.title = `${place(line)}. ${sentence}`;
     line.parts.count.textContent = count === total ? String(total) : `${count}/${total}`;
     line.parts.why.textContent = why;
     showValue(line);

@@ -21,7 +21,8 @@ def scenes(n_z: int) -> list[Scene]:
     return [
         Scene("3", "Forward pass",
               "ELBO needs the encoder, the noise, the decoder and both errors; the optimizer and the second decoder do "
-              "not run. Run again: the noise is drawn anew, so z and ELBO change.",
+              "not run. Run again: the noise is drawn anew, so z and ELBO change. The guide's graph has 17 operations "
+              "fewer: no step counter, and a constant learning rate.",
               "session.run([ELBO, z], {X: images, keep_prob: 1.0})",
               ["add_5:0", "add:0"], {"input_data:0": "images", "dropout_rate:0": 1.0}, "add"),
         Scene("4", "Tensors",
@@ -53,13 +54,15 @@ def scenes(n_z: int) -> list[Scene]:
               "the trained ones are lost, and the ELBO rises. Undo it, or train from there in scene 9.",
               "session.run(initializer)", ["init"], {}, "encoder_hidden_1/w1/Initializer/random_uniform"),
         Scene("9", "Training step",
-              "minimize has added the gradients and an update for each variable; fetching train_op runs them. Run some "
-              "steps: the loss falls, the weights move, Adam's slots fill.",
+              "minimize has added the gradients and an update for each variable; fetching train_op runs them, and ELBO "
+              "is that before the update. Run some steps: the loss falls, the weights move, and Adam's slots, here 0 "
+              "at first, fill.",
               "session.run([train_op, ELBO], {X: images, keep_prob: 0.6})",
               ["Adam", "add_5:0"], {"input_data:0": "images", "dropout_rate:0": 0.6}, "Adam"),
         Scene("10", "Saver",
-              "saver.save runs one operation, SaveV2, which reads all 39 variables and writes each under its name. No "
-              "image is needed, so no placeholder is fed.",
+              "saver.save runs SaveV2, which writes all 39 variables, each under its name; the other operations read "
+              "them. Only the file's name is fed. Run it, draw new weights in scene 8, come back, and "
+              "fetch save/restore_all instead: Run restores the saved ones.",
               'session.run("save/control_dependency:0", {"save/Const:0": "parameter0.ckpt"})',
               ["save/control_dependency:0"], {"save/Const:0": "parameter0.ckpt"}, "save/SaveV2/tensor_names"),
     ]
