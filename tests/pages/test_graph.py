@@ -343,6 +343,11 @@ def test_a_slider_changes_what_is_computed(open_page):
         [[2, -1]], "session.run(X_out, {z: [[2,-1]], keep_prob: 1})"]
     after = browser.execute_script("return Array.from(shown.values.get('clip_by_value:0').data)")
     assert np.abs(np.subtract(after, before)).max() > 0.01
+    browser.find_element("css selector", "#feeds [title='Feed 0 for add:0']").click()
+    wait(browser, "!isScheduled")
+    assert browser.execute_script("""return [run.feeds.get('add:0').spec,
+        [...document.querySelectorAll("#feeds input[type=range]")].map(({ value }) => value)]""") == [
+        [[0, 0]], ["0", "0", "1"]]
 
 
 def values_of(browser, name, values="shown.values"):

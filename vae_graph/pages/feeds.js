@@ -53,11 +53,12 @@ function nested({ shape, data }) {
 
 function editor(name, feed, changed) {
   const row = element("span", { className: "editor" }), ariaLabel = meaning(name);
-  const zeros = () => button("0", () => changed(0), { title: `Feed zeros for ${name}` });
+  const title = `Feed 0 for ${name}`;
+  const zero = spec => button("0", () => changed(spec, true), { title, ariaLabel: title });
   if (feed.spec === "images") {
     row.append(...imageFields(changed));
   } else if (feed.spec === "value") {
-    row.append(`as it was, [${feed.kept.shape}] `, zeros());
+    row.append(`as it was, [${feed.kept.shape}] `, zero(0));
   } else if (outputOf(name).dtype === "string") {
     row.append(element("input", { value: feed.spec, ariaLabel, onchange: event => changed(event.target.value) }));
   } else {
@@ -65,13 +66,15 @@ function editor(name, feed, changed) {
     row.append(...numbersIn(feed.spec).flatMap(([path, value]) => slider(
       path.length ? `${ariaLabel}[${path}]` : ariaLabel, value, bounds,
       number => changed(replaced(feed.spec, path, number)))));
-    if (Array.isArray(feed.spec)) row.append(zeros());
+    if (Array.isArray(feed.spec)) row.append(zero(zeroed(feed.spec)));
   }
   return row;
 }
 
 const numbersIn = (part, path = []) =>                         // each with its indices
   Array.isArray(part) ? part.flatMap((one, i) => numbersIn(one, [...path, i])) : [[path, part]];
+
+const zeroed = part => Array.isArray(part) ? part.map(zeroed) : 0;
 
 const replaced = (part, [i, ...rest], value) => i === undefined ? value : part.with(i, replaced(part[i], rest, value));
 
