@@ -209,12 +209,13 @@ function item(...content) {
   return entry;
 }
 
+// Of an operation, None.
 function showResults() {
-  $("results").replaceChildren(...run.fetches.filter(name => name.includes(":")).map(name => {
-    const box = element("figure");
+  $("results").replaceChildren(...run.fetches.map(name => {
+    const box = element("figure"), isOperation = operations.has(name);
     const found = [shown.values.get(name), shown.again?.get(name)].filter(Boolean), caption = element("figcaption");
     const texts = found.map(value => hasPicture(value) ? `[${value.shape}]` : facts(value));
-    caption.append(element("b", { textContent: meaning(name) }), ` ${texts.join(" and ")}`);
+    caption.append(element("b", { textContent: meaning(name) }), ` ${isOperation ? "None" : texts.join(" and ")}`);
     box.append(...found.filter(hasPicture).map(value => enlarged(value, meaning(name))), caption);
     return box;
   }));

@@ -57,7 +57,7 @@ function reasons(fetches, feeds) {                             // names; returns
     if (found.count) {
       const names = those(needing), isAll = names.length > 1 && names.length === fetches.length;
       return { ...found, why: isAll ? "for all fetches" : `for ${listed(names)}`,
-               sentence: `Runs because ${listed(names)} ${names.length > 1 ? "need" : "needs"} it.` };
+               sentence: `${shown.errors.length ? "Would run" : "Runs"} because ${listed(names)} ${names.length > 1 ? "need" : "needs"} it.` };
     }
     if (!fed.length && !has(withoutFeeds)) {
       return { ...found, why: "not needed", sentence: "Does not run: no fetch needs it." };
