@@ -101,7 +101,7 @@ class TestAccessiblePalette:
         page = (Path(explorer.__file__).with_name("explorer.html")).read_text(encoding="utf-8")
         light, dark = luminance(linear(re.findall(r"--paper: (#\w{6})", page)))
         found = luminance(self.COLOURS)
-        assert (light, page.count("--paper: ")) == (1, 2)
+        assert (light, page.count("--paper: #")) == (1, 2)
         assert ((light + 0.05) / (found + 0.05)).min() >= 3
         assert ((found + 0.05) / (dark + 0.05)).min() >= 3
 

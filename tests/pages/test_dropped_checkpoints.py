@@ -1,18 +1,20 @@
 """Checkpoints that are dropped on the explorer or chosen, in headless Chromium."""
 
 import base64
+import re
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import write_checkpoint, write_network
+from tests.helpers import flip_a_byte, write_checkpoint, write_network
 from tests.numpy_network import PREFIX, decode, weights_of
 from tests.pages.helpers import (
     FULL_SIZE,
     ORIGINAL,
     POINTS,
     decoded,
+    readout,
     text,
     wait,
 )
@@ -30,6 +32,12 @@ def old_format(tmp_path_factory):
     values = checkpoints.read_variables(PREFIX)
     return write_checkpoint(tmp_path_factory.mktemp("v1") / "parameter20.ckpt", values,
                             write_version=tf.train.SaverDef.V1)
+
+
+def choose(browser, *prefixes):
+    """Choose all files of some checkpoints in the page's dialog."""
+    browser.find_element("id", "files").send_keys("\n".join(
+        str(path) for prefix in prefixes for path in checkpoints.files_of(prefix)))
 
 
 N_DAMAGED = 10_000
@@ -63,8 +71,8 @@ def test_a_chosen_checkpoint_is_shown_beside_the_first(open_explorer, tmp_path, 
     browser = open_explorer(PREFIX)
     browser.find_element("id", "number").send_keys("23")
     prefix = write_network(tmp_path / "my_model-7", n_z=3)
-    browser.find_element("id", "files").send_keys("\n".join(str(path) for path in checkpoints.files_of(prefix)))
-    wait(browser, "models.length === 2 && models[1].means && !waiting")
+    choose(browser, prefix)
+    wait(browser, "models.length === 2 && !waiting")
     shown = text(browser, "models")
     assert "B: my_model-7, format V2, no step counter, n_input 784, n_hidden_encoder 16, n_z 3" in shown
     assert "12 variables, all checksums match" in shown
@@ -72,12 +80,112 @@ def test_a_chosen_checkpoint_is_shown_beside_the_first(open_explorer, tmp_path, 
         z = np.float32([[0.1, -1, 2]])
         expected = model.session.run(model.X_out, {model.z: z})
     np.testing.assert_allclose(decoded(browser, z.tolist(), model=1), expected, atol=1e-5)
-    np.testing.assert_allclose(np.reshape(browser.execute_script("return Array.from(models[1].means)"), (-1, 3)),
-                               pictures.means(prefix, digits.test.images), atol=1e-4)
     assert browser.execute_script("return $('decoded').children.length") == 2
     assert len(text(browser, "encoded").splitlines()) == 2               # test image 23, which was encoded before
-    browser.execute_script("$('models').querySelector('button').click()")
+    assert [line[:2] for line in readout(browser).splitlines()[:2]] == ["A:", "B:"]      # both z
+    assert "The same z means nothing in two latent spaces" in browser.find_element("id", "on-two").text
+    browser.find_element("css selector", "#models button").click()
     assert browser.execute_script("return models.map(({ name }) => name)") == ["my_model-7"]
+    assert not browser.find_element("id", "on-two").is_displayed()
+
+
+def test_two_models_are_swapped(open_explorer, tmp_path, digits):
+    """The map of a dropped checkpoint shows the test images' means, which are computed while the page can be used."""
+    browser = open_explorer(PREFIX)
+    prefix = write_network(tmp_path / "x", n_z=3)
+    choose(browser, prefix)
+    wait(browser, "models.length === 2")
+    browser.execute_script("moveTo(0.5, 0.5); pin()")
+    assert browser.execute_script("return models.map(model => !model.means)") == [False, True]
+    browser.find_element("id", "swap").click()
+    wait(browser, "models[0].means && !waiting")
+    assert browser.execute_script("return [models.map(({ name }) => name), pins.length, models[0].sizes.z]") == [
+        ["x", "tf-1.4.0/parameter20.ckpt"], 0, 3]
+    np.testing.assert_allclose(np.reshape(browser.execute_script("return Array.from(models[0].means)"), (-1, 3)),
+                               pictures.means(prefix, digits.test.images), atol=1e-4)
+    assert text(browser, "progress") == "60 of 60 test images encoded"
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["beside a model", "on a blank page"])
+def test_of_several_checkpoints_two_are_opened(open_explorer, tmp_path, beside):
+    browser = open_explorer(PREFIX if beside else None)
+    choose(browser, *(write_network(tmp_path / f"parameter{number}.ckpt") for number in (7, 12, 0)))
+    wait(browser, "models.length === 2 && models[1].name.includes('12')")
+    assert browser.execute_script("return models.map(({ name }) => name)") == ["parameter7.ckpt", "parameter12.ckpt"]
+    assert text(browser, "error") == ("Opened parameter7.ckpt and parameter12.ckpt, of the highest numbers among "
+                                      "3 checkpoints: the page shows 2.")
+
+
+def test_a_sound_checkpoint_is_opened_beside_a_damaged_one(open_explorer, tmp_path):
+    browser = open_explorer()
+    prefixes = [write_network(tmp_path / f"parameter{number}.ckpt") for number in (0, 1)]
+    flip_a_byte(tmp_path / "parameter1.ckpt.data-00000-of-00001")
+    choose(browser, *prefixes)
+    wait(browser, "models.length === 1")
+    assert re.fullmatch(r"parameter1.ckpt.\S+: expected a checkpoint of this network, found a variable \S+ whose "
+                        "checksum does not match", text(browser, "error"))
+
+
+def test_shards_of_another_save_are_ignored(explorer_page, tmp_path):
+    """A checkpoint may have been written again, in another number of shards."""
+    prefix = write_network(tmp_path / "x")
+    (tmp_path / "x.data-00000-of-00002").write_bytes(b"of another save")
+    choose(explorer_page, prefix)
+    wait(explorer_page, "models.length === 2")
+    assert text(explorer_page, "error") == ""
+
+
+def test_a_partitioned_variable_is_refused_as_such(explorer_page, tmp_path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("w", [7, 4], partitioner=tf.fixed_size_partitioner(3))
+        session.run(tf.global_variables_initializer())
+        prefix = tf.train.Saver().save(session, str(tmp_path / "x"), write_meta_graph=False)
+    choose(explorer_page, prefix)
+    assert wait(explorer_page, "$('error').textContent").endswith(
+        "found a variable that is stored in parts")
+
+
+def drop(browser, *paths):
+    """Drop files or folders on the page, at its top left, as from a file manager."""
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.execute_cdp_cmd("Input.dispatchDragEvent", {
+            "type": kind, "x": 5, "y": 5,
+            "data": {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}})
+
+
+def test_a_folder_is_dropped(open_explorer, tmp_path):
+    browser = open_explorer()
+    (tmp_path / "run" / "deeper").mkdir(parents=True)
+    (tmp_path / "run" / "run.json").write_text("{}")
+    write_network(tmp_path / "run" / "deeper" / "parameter3.ckpt")
+    drop(browser, tmp_path / "run")
+    wait(browser, "models.length === 1")
+    assert browser.execute_script("return models[0].name") == "run/deeper/parameter3.ckpt"
+    assert text(browser, "error") == ""
+
+
+@pytest.mark.parametrize("place", ["top", "bottom"])
+def test_a_refusal_is_said_where_it_is_seen(explorer_page, tmp_path, place):
+    (tmp_path / "x.png").write_bytes(b"no checkpoint")
+    explorer_page.set_window_size(1280, 800)
+    explorer_page.execute_script(f"scrollTo(0, {0 if place == 'top' else 10_000})")
+    drop(explorer_page, tmp_path / "x.png")
+    assert wait(explorer_page, "$('error').textContent") == (
+        "x.png: expected a checkpoint of this network, found a file that is not a checkpoint")
+    top, bottom, height = explorer_page.execute_script(
+        "const { top, bottom } = $('error').getBoundingClientRect(); return [top, bottom, innerHeight]")
+    assert 0 <= top < bottom <= height
+    explorer_page.find_element("id", "dismiss").click()
+    assert not explorer_page.find_element("id", "message").is_displayed()
+    explorer_page.set_window_size(1200, 900)
+
+
+def test_the_step_of_other_programs_is_shown(explorer_page, tmp_path):
+    values = checkpoints.read_variables(PREFIX)
+    del values["Variable"]
+    for version, format_name in ((tf.train.SaverDef.V2, "V2"), (tf.train.SaverDef.V1, "V1")):
+        choose(explorer_page, write_checkpoint(tmp_path / format_name, values | {"global_step": np.int64(32)}, version))
+        wait(explorer_page, f"models[1]?.facts === 'format {format_name}, step 32'")
 
 
 @pytest.mark.slow
@@ -101,7 +209,8 @@ def test_other_files_get_one_sentence(explorer_page, tmp_path, name, content, fo
     path = tmp_path / name
     path.write_bytes(content)
     explorer_page.find_element("id", "files").send_keys(str(path))
-    assert wait(explorer_page, "$('error').textContent") == f"Expected a checkpoint of this network, found: {found}"
+    assert wait(explorer_page, "$('error').textContent") == (
+        f"{name}: expected a checkpoint of this network, found {found}")
     assert explorer_page.execute_script("return models.length") == 1
 
 
@@ -109,7 +218,8 @@ def test_other_files_get_one_sentence(explorer_page, tmp_path, name, content, fo
 def test_an_index_alone_gets_one_sentence(explorer_page):
     explorer_page.find_element("id", "files").send_keys(f"{PREFIX}.index")
     assert wait(explorer_page, "$('error').textContent") == (
-        "Expected a checkpoint of this network, found: no file .data-00000-of-... beside the .index")
+        "parameter20.ckpt.index: expected a checkpoint of this network, found no file .data-00000-of-00001 beside the "
+        ".index")
 
 
 @pytest.mark.parametrize(("change", "found"), [
@@ -123,8 +233,9 @@ def test_another_network_gets_one_sentence(explorer_page, tmp_path, change, foun
     values = {name: value for name, value in (checkpoints.read_variables(PREFIX) | change).items()
               if value is not None}
     prefix = write_checkpoint(tmp_path / "x", values)
-    explorer_page.find_element("id", "files").send_keys("\n".join(str(path) for path in checkpoints.files_of(prefix)))
-    assert wait(explorer_page, "$('error').textContent") == f"Expected a checkpoint of this network, found: {found}"
+    choose(explorer_page, prefix)
+    assert wait(explorer_page, "$('error').textContent").endswith(
+        f": expected a checkpoint of this network, found {found}")
 
 
 @pytest.mark.slow

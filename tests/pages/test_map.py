@@ -7,8 +7,8 @@ import pytest
 
 from tests.helpers import write_network
 from tests.numpy_network import PREFIX, encode, weights_of
-from tests.pages.helpers import decoded, gray, readout
-from vae_graph import pictures
+from tests.pages.helpers import decoded, gray, readout, text, wait
+from vae_graph import checkpoints, pictures
 
 
 def test_the_decoded_digit_is_drawn_and_described(explorer_page):
@@ -29,9 +29,9 @@ def test_a_pointer_on_a_dot_names_and_draws_its_image(explorer_page, digits):
     canvas = explorer_page.find_element("id", "map")
     ActionChains(explorer_page).move_to_element_with_offset(canvas, round(x - side / 2), round(y - side / 2)).perform()
     z = encode(weights_of(), digits.test.images)[0]
-    named = int(re.search(r"test image (\d+): an? \d$", readout(explorer_page))[1])
+    named = int(re.search(r"nearest test image: (\d+), an? \d, at a distance of 0.0\d$", readout(explorer_page))[1])
     digit = digits.test.digits[named]
-    assert readout(explorer_page).endswith(f": {'an' if digit == 8 else 'a'} {digit}")
+    assert f", {'an' if digit == 8 else 'a'} {digit}, at" in readout(explorer_page)
     # Many dots may lie closer together than a pixel is wide.
     reach = explorer_page.execute_script("return reach")
     assert np.abs(z[named] - z[number]).max() < 4 * reach / side
@@ -59,14 +59,14 @@ def test_two_pins_show_the_walk_between_them_and_a_link_shows_the_same_place(ope
     ActionChains(browser).move_to_element_with_offset(canvas, -50, 40).click().perform()
     canvas.send_keys(Keys.ARROW_RIGHT, Keys.ENTER)
     ActionChains(browser).move_to_element_with_offset(canvas, 60, -70).perform()      # loses no pin
-    pins = browser.execute_script("return pins")
+    pins = browser.execute_script("return pins.map(z => Array.from(z))")
     assert len(pins) == 2
     assert browser.execute_script("return $('walk').children.length") == 10
     np.testing.assert_allclose([gray(browser, f"$('walk').children[{i}]") for i in range(10)],
                                255 * decoded(browser, np.linspace(*pins, 10).tolist()), atol=1)
     fragment = browser.execute_script("return location.hash")
     browser = open_explorer(PREFIX, fragment=fragment)
-    np.testing.assert_allclose(browser.execute_script("return pins"), pins, atol=1e-3)
+    np.testing.assert_allclose(browser.execute_script("return pins.map(z => Array.from(z))"), pins, atol=1e-3)
     assert browser.execute_script("return $('walk').children.length") == 10
     browser.find_element("id", "unpin").click()
     assert browser.execute_script("return [pins.length, $('walk').children.length]") == [0, 0]
@@ -96,19 +96,65 @@ def test_sliders_for_the_dimensions_that_vary_most(open_explorer, tmp_path, digi
     """)
     assert z[shown[0]] == 1.5
     assert readout(browser).startswith("z = (")
+    row = browser.find_element("css selector", "#sliders div").text
+    assert row.split() == [f"z{shown[0] + 1}", "1.50"]
+    assert text(browser, "order") == "10 of 12 dimensions of z, those whose means vary most first"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [1200, 520])
-def test_the_page_fits_its_window(explorer_page, width):
-    explorer_page.set_window_size(width, 900)
-    assert explorer_page.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-    map_box = explorer_page.find_element("id", "map").rect
-    digit_box = explorer_page.find_element("id", "decoded").rect
-    beside = digit_box["x"] >= map_box["x"] + map_box["width"]
-    below = digit_box["y"] >= map_box["y"] + map_box["height"]
-    assert (beside, below) == ((True, False) if width == 1200 else (False, True))
-    explorer_page.set_window_size(1200, 900)
+def test_a_pin_and_a_link_keep_all_of_z(open_explorer, tmp_path):
+    """The map shows a plane of a latent space of five dimensions; the sliders leave it."""
+    prefix = write_network(tmp_path / "x", n_z=5)
+    browser = open_explorer(prefix)
+    z = [2, -2, 1.5, 1, -1]
+    browser.execute_script("moveToZ([arguments[0]]); pin()", z)
+    expected = 255 * decoded(browser, [z])[0]
+    np.testing.assert_allclose(gray(browser, "$('pin-1')"), expected, atol=1)
+    browser = open_explorer(prefix, fragment=browser.execute_script("return location.hash"))
+    readout(browser)
+    for canvas in ("$('pin-1')", "models[0].digit"):
+        np.testing.assert_allclose(gray(browser, canvas), expected, atol=1)
+
+
+def test_the_nearest_test_image_is_the_nearest_in_z(open_explorer, tmp_path, digits):
+    prefix = write_network(tmp_path / "x", n_z=5)
+    browser = open_explorer(prefix)
+    means = pictures.means(prefix, digits.test.images)
+    for z in (means[7] + 0.01, np.full(5, 2)):
+        distances = np.linalg.norm(means - z, axis=1)
+        number = distances.argmin()
+        browser.execute_script("moveToZ([arguments[0]])", z.tolist())
+        assert f"nearest test image: {number}, " in readout(browser)
+        assert readout(browser).endswith(f"at a distance of {distances[number]:.2f}")
+
+
+@pytest.mark.parametrize(("n_z", "has_images", "names"), [
+    (1, True, ["z1"]), (2, True, ["z1", "z2"]), (5, True, ["PC 1", "PC 2"]), (1, False, ["z1"]),
+    (5, False, ["z1", "z2"])])
+def test_the_axes_are_named_for_what_they_show(open_explorer, tmp_path, n_z, has_images, names):
+    prefix = write_network(tmp_path / "x", n_z)
+    browser = open_explorer(prefix if has_images else None)
+    if not has_images:
+        browser.find_element("id", "files").send_keys("\n".join(map(str, checkpoints.files_of(prefix))))
+    wait(browser, "models.length === 1 && !waiting")
+    drawn = browser.execute_script("""
+        const own = drawLabel, drawn = [];
+        drawLabel = (pen, text, ...place) => { drawn.push(`${text}`); own(pen, text, ...place); };
+        drawBackground();
+        return drawn.filter(text => /^(z|PC)/.test(text));""")
+    assert drawn == names
+    # To the right and upwards, the point moves along these axes.
+    z = browser.execute_script("moveTo(centre[0] + 0.5, 0.25); return [Array.from(models[0].z), point, centre[0]]")
+    if names[0] == "z1":
+        np.testing.assert_allclose(z[0], [z[2] + 0.5, 0.25, 0, 0, 0][:n_z], atol=1e-9)
+
+
+def test_one_dimension_has_a_row_of_dots_for_each_digit(open_explorer, tmp_path, digits):
+    prefix = write_network(tmp_path / "x", n_z=1)
+    dots = np.reshape(open_explorer(prefix).execute_script("return Array.from(models[0].dots)"), (-1, 2))
+    np.testing.assert_allclose(dots[:, :1], pictures.means(prefix, digits.test.images), atol=2e-3)
+    heights = [set(dots[digits.test.digits == digit, 1]) for digit in range(10)]
+    assert [len(row) for row in heights] == [1] * 10
+    assert [*map(max, heights)] == sorted(map(max, heights), reverse=True)
 
 
 @pytest.mark.parametrize(("event", "n_encoded", "n_decoded"), [

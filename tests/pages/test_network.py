@@ -53,7 +53,7 @@ def test_mean_and_std_are_tensorflows(open_explorer, digits):
     np.testing.assert_allclose(np.array(found).transpose(1, 0, 2), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("n_z", [3, *(pytest.param(n_z, marks=pytest.mark.slow) for n_z in (1, 5))])
+@pytest.mark.parametrize("n_z", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_the_plane_is_that_of_the_pictures(open_explorer, tmp_path, digits, n_z):
     prefix = write_network(tmp_path / "x", n_z)
     browser = open_explorer(prefix)

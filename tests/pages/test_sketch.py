@@ -53,3 +53,53 @@ def test_a_test_image_is_encoded(explorer_page, digits):
     np.testing.assert_allclose(seen(explorer_page).ravel(), digits.test.pixels[23], atol=1)
     [mean], _ = encode(weights_of(), digits.test.images[23:24])
     np.testing.assert_allclose(explorer_page.execute_script("return point"), mean, atol=2e-3)
+
+
+def test_the_number_field_shows_the_number_of_the_image_that_is_seen(explorer_page):
+    from selenium.webdriver.common.keys import Keys
+
+    field = explorer_page.find_element("id", "number")
+    field.send_keys("23")
+    assert text(explorer_page, "what").startswith("the encoder sees test image 23, a")
+    field.send_keys("99", Keys.TAB)                      # there is no image 2399
+    assert field.get_attribute("value") == "23"
+    draw_seven(explorer_page)
+    assert (field.get_attribute("value"), text(explorer_page, "what")) == ("", "the encoder sees the drawing")
+
+
+def inked(browser):
+    data = browser.execute_script("return Array.from($('sketch').getContext('2d').getImageData(0, 0, 280, 280).data)")
+    return np.reshape(data, (280, 280, 4))[..., 3] > 0
+
+
+def test_the_right_button_and_a_second_finger_do_not_draw(explorer_page):
+    explorer_page.execute_script("""
+        const { x, y } = sketch.getBoundingClientRect(), place = { clientX: x + 50, clientY: y + 50, pointerId: 1 };
+        for (const [kind, button] of [['down', 2], ['move', -1], ['up', 2]]) {
+          sketch.dispatchEvent(new PointerEvent(`pointer${kind}`, { button, ...place }));
+        }""")
+    assert not inked(explorer_page).any()
+    draw_seven(explorer_page)
+    before = inked(explorer_page)
+    explorer_page.execute_script("""
+        drawing = 7;
+        for (const kind of ['down', 'move']) {
+          sketch.dispatchEvent(new PointerEvent(`pointer${kind}`, { pointerId: 8, button: 0, clientX: 0, clientY: 0 }));
+        }
+        drawing = null;""")
+    assert (inked(explorer_page) == before).all()
+
+
+def test_a_stroke_that_leaves_the_field_and_comes_back_draws_no_diagonal(explorer_page):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    field = explorer_page.find_element("id", "sketch")
+    side = field.rect["width"]
+    chain = ActionChains(explorer_page, duration=0)
+    for i, (x, y) in enumerate([(0, -0.4), (0.6, -0.4), (0.6, 0.4), (0, 0.4)]):      # round the right edge
+        chain = chain.move_to_element_with_offset(field, round(x * side), round(y * side))
+        chain = chain if i else chain.click_and_hold()
+    chain.release().perform()
+    ink = inked(explorer_page)
+    assert ink[[28, 252], 140:].all()
+    assert not ink[60:220].any()

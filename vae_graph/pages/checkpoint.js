@@ -8,7 +8,7 @@ class CheckpointError extends Error {}
 const TYPES = ["", "float32", "float64", "int32", "uint8", "int16", "int8", "string", "complex64", "int64", "bool",
   "qint8", "quint8", "qint32", "bfloat16", "qint16", "quint16", "uint16", "complex128", "float16", "resource", "variant",
   "uint32", "uint64"];
-const ARRAYS = { float32: Float32Array, int32: Int32Array };
+const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array };
 const FOOTER_SIZE = 48, MAGIC = 0xdb4775248b80fb57n, MAX_KEY_SIZE = 2 ** 16, MAX_KEYS_SIZE = 10_000_000;
 
 function damaged() {
@@ -183,22 +183,25 @@ function valuesOf(content, type, shape) {                            // null if 
   return new Values(content.slice().buffer);
 }
 
-function readV2(index, shards) {                                     // shards: bytes by their number
-  const [header, entries] = openTable(index);
+function readV2(files, prefix) {                                     // files: bytes by their names
+  const [header, entries] = openTable(files[`${prefix}.index`]), shards = integer(header, 1);
   if (integer(submessage(header, 3), 2) > 1) throw new CheckpointError("a newer format");
   if (integer(header, 2)) throw new CheckpointError("numbers in the byte order of another machine");
   const variables = new Map();
   for (const [key, value] of entries) {
-    const name = text(key), entry = message(value), type = TYPES[integer(entry, 1)] ?? "unknown";
-    if (entry.has(7) || key[0] === 0) throw new CheckpointError("a variable that is stored in parts");
+    const entry = message(value);
+    // The key of a part begins with 0 and is not a text.
+    if (key[0] === 0 || entry.has(7)) throw new CheckpointError("a variable that is stored in parts");
+    const name = text(key), type = TYPES[integer(entry, 1)] ?? "unknown";
     const shape = shapeOf(submessage(entry, 2)), shard = integer(entry, 3);
     const [offset, size] = [integer(entry, 4), integer(entry, 5)];
     if (!ARRAYS[type]) {
       variables.set(name, { type, shape, values: null });
       continue;
     }
-    const data = shards.get(shard);
-    if (!data) throw new CheckpointError(`no file .data-${`${shard}`.padStart(5, "0")}-of-... beside the .index`);
+    const [number, of] = [shard, shards].map(number => `${number}`.padStart(5, "0"));
+    const data = files[`${prefix}.data-${number}-of-${of}`];         // one of another number of shards is of another save
+    if (!data) throw new CheckpointError(`no file .data-${number}-of-${of} beside the .index`);
     if (!(offset >= 0 && size >= 0 && offset + size <= data.length)) {
       throw new CheckpointError(`${size} bytes at ${offset} of the ${data.length} bytes of data`);
     }
@@ -227,20 +230,22 @@ function readV1(file) {
     if (ARRAYS[type]) {
       if (!stored.has(name)) throw new CheckpointError(`a variable ${name} without values`);
       const tensor = submessage(stored.get(name), 3);
-      content = type === "float32" ? bytesOf(tensor, 5) : packedIntegers(bytesOf(tensor, 7));
+      content = type === "float32" ? bytesOf(tensor, 5)
+        : type === "int32" ? packedIntegers(bytesOf(tensor, 7), Int32Array, Number)
+        : packedIntegers(bytesOf(tensor, 10), BigInt64Array, BigInt);
     }
     variables.set(name, { type, shape, values: valuesOf(content, type, shape) });
   }
   return variables;
 }
 
-function packedIntegers(bytes) {                                     // as int32
+function packedIntegers(bytes, Values, convert) {                    // as the bytes of an array
   const numbers = [];
   for (let at = 0, value; at < bytes.length;) {
     [value, at] = varint(bytes, at);
-    numbers.push(value);
+    numbers.push(convert(value));
   }
-  return new Uint8Array(Int32Array.from(numbers).buffer);
+  return new Uint8Array(Values.from(numbers).buffer);
 }
 
 // ---- The network in them: what vae_graph/checkpoints/reading.py validates.
@@ -278,19 +283,22 @@ function networkIn(variables) {                                      // its size
   return { sizes, weights };
 }
 
+function stepOf(variables) {                                         // "Variable" is this program's name for it
+  const values = ["Variable", "global_step"].map(name => variables.get(name)?.values).find(values => values);
+  return values?.length === 1 ? Number(values[0]) : undefined;
+}
+
+// Files that have no values, and the name that TensorFlow gives to the others of format V2.
+const isPart = name => /\.(meta|index|data-\d{5}-of-\d{5})$/.test(name) || /(^|\/)checkpoint$/.test(name);
+
 function readCheckpoint(files) {                                     // files: bytes by their names
   // One checkpoint: an index and its data, or a single file.
   const names = Object.keys(files), index = names.find(name => name.endsWith(".index"));
-  const ignored = name => /\.(meta|index|data-\d{5}-of-\d{5})$/.test(name) || name === "checkpoint";
-  const single = names.find(name => !ignored(name));
+  const single = names.find(name => !isPart(name));
   try {
     if (index) {
-      const shards = new Map();
-      for (const name of names) {
-        const shard = name.match(/^(.*)\.data-(\d{5})-of-\d{5}$/);
-        if (shard && `${shard[1]}.index` === index) shards.set(Number(shard[2]), files[name]);
-      }
-      return { name: index.slice(0, -".index".length), format: "V2", variables: readV2(files[index], shards) };
+      const name = index.slice(0, -".index".length);
+      return { name, format: "V2", variables: readV2(files, name) };
     }
     if (!single) throw new CheckpointError(`no .index file among ${names.join(", ") || "no files"}`);
     return { name: single, format: "V1", variables: readV1(files[single]) };

@@ -2,32 +2,39 @@
 
 // The page as a whole: what is drawn when, and what the events do.
 
-// ---- The place in the address: the point and the pins, on the map of any model.
+// ---- The place in the address: the first model's z, and its pins.
 
 function rememberPlace() {
-  const places = [point, ...pins].map(place => place.map(value => value.toFixed(3)).join(","));
+  // The address of a document in `srcdoc` cannot be changed.
+  if (location.protocol === "about:" || !models.length) return;
+  const places = [models[0].z, ...pins].map(z => Array.from(z, value => value.toFixed(3)).join(","));
   history.replaceState(null, "", `#${places.join(";")}`);
 }
 
 function recallPlace() {
   const places = location.hash.slice(1).split(";").map(place => place.split(",").map(Number));
-  if (!places.every(place => place.length === 2 && place.every(Number.isFinite))) return;
+  if (!models.length || !places.every(z => z.length === models[0].sizes.z && z.every(Number.isFinite))) return;
   pins = places.slice(1, 3);
-  moveTo(...places[0]);
+  moveToZ(models.map(({ z }, i) => i === 0 ? places[0] : z.map((value, j) => places[0][j] ?? value)));
   showPins();
 }
 
 // ---- Everything together.
 
+let mapped = null;                           // the model whose map is shown
+
 function redrawAll() {
   $("main").hidden = !models.length;
+  if (mapped !== models[0]) showProgress("");
+  mapped = models[0];
   showModels();
   fitView();
   drawBackground();
   buildSliders();
-  moveTo(...point);
+  moveToZ(models.map(model => model.z ?? toZ(model, point)));
   showPins();
   showEncoded();
+  encodeImages(models[0]);
 }
 
 function follow(event) {
@@ -70,6 +77,7 @@ async function start() {
   if (data.images) images = await gunzip(bytes(data.images));
   $("number").max = digits.length - 1;
   $("number").disabled = !images;
+  encodeImages(models[0]);
   requestFrame();
 }
 
@@ -77,25 +85,24 @@ map.addEventListener("pointermove", follow);
 map.addEventListener("pointerdown", follow);
 map.addEventListener("click", pin);
 map.addEventListener("keydown", onKey);
-for (const kind of ["pointerdown", "pointermove"]) sketch.addEventListener(kind, draw);
-window.addEventListener("pointerup", () => { last = null; });
+sketch.addEventListener("pointerdown", startStroke);
+sketch.addEventListener("pointermove", event => { if (event.pointerId === drawing) draw(event); });
+for (const kind of ["pointerup", "pointercancel"]) sketch.addEventListener(kind, endStroke);
 $("clear").addEventListener("click", clearSketch);
-$("number").addEventListener("input", () => {
-  const number = $("number").valueAsNumber;
-  if (Number.isInteger(number) && number >= 0 && number < digits.length) {
-    see(image(number), `test image ${number}`);
-  }
-});
+$("number").addEventListener("input", seeNumber);
+$("number").addEventListener("change", showNumber);
 $("unpin").addEventListener("click", unpin);
+$("swap").addEventListener("click", swapModels);
+$("dismiss").addEventListener("click", () => say(""));
 $("files").addEventListener("change", event => {
-  open([...event.target.files]);
+  openFiles(filesOf([...event.target.files]));
   event.target.value = "";                   // so that the same files can be chosen again
 });
 for (const kind of ["dragover", "dragleave", "drop"]) {
   window.addEventListener(kind, event => {
     event.preventDefault();
     document.body.classList.toggle("dropping", kind === "dragover");
-    if (kind === "drop") open([...event.dataTransfer.files]);
+    if (kind === "drop") openFiles(dropped(event.dataTransfer));
   });
 }
 window.addEventListener("hashchange", recallPlace);

@@ -13,7 +13,8 @@ import numpy as np
 from vae_graph import checkpoints, pictures, plot
 from vae_graph.pages.template import fill
 
-SCRIPTS = ("dom.js", "checkpoint.js", "network.js", "models.js", "map.js", "sketch.js", "explorer.js")
+SCRIPTS = ("dom.js", "checkpoint.js", "network.js", "models.js", "files.js", "background.js", "map.js", "sliders.js",
+           "sketch.js", "explorer.js")
 MAX_MODELS = 2
 
 

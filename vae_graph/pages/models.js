@@ -2,9 +2,9 @@
 
 // The models that the page shows: those built in, and the checkpoints that are dropped on it or chosen.
 
-const MAX_FILE_SIZE = 2 ** 31;
+const MAX_MODELS = 2;
 
-const models = [];                           // at most two; the map is the first one's
+const models = [];                           // the map is the first one's
 let images = null, digits = new Uint8Array(0);
 
 // ---- The numbers in the page.
@@ -48,33 +48,56 @@ const paint = (canvas, pixels, description) =>                       // pixels f
 // ---- Models.
 
 function addModel(model) {                                           // { name, facts, sizes, weights, variables, means }
-  models.splice(1, models.length === 2 ? 1 : 0);
   models.push(model);
   model.plane = latentPlane(model.means, model.sizes.z);
-  model.z = new Float64Array(model.sizes.z);
-  if (!model.means && images) encodeImages(model);
 }
 
 const letter = model => "AB"[models.indexOf(model)];
+const labelled = model => models.length > 1 ? `${letter(model)}: ` : "";
+
+function showModelsToo(added) {                                      // one beside the first, or two in place of all
+  const isFirst = !models.length;
+  for (const model of models.splice(MAX_MODELS - added.length)) model.worker?.terminate();
+  added.forEach(addModel);
+  modelsChanged();
+  if (isFirst) recallPlace();
+}
 
 function removeModel(model) {
+  model.worker?.terminate();
   models.splice(models.indexOf(model), 1);
+  modelsChanged();
+}
+
+function swapModels() {
+  models.reverse();
+  modelsChanged();
+}
+
+function modelsChanged() {
+  if (models[0] !== mapped) pins = [];                               // whose z are of another latent space
   redrawAll();
 }
 
-async function encodeImages(model) {                                 // all in the page, in parts of about a frame
-  const means = new Float32Array(digits.length * model.sizes.z);
-  for (let i = 0; i < digits.length; i++) {
-    means.set(encode(model, image(i)).mean, i * model.sizes.z);
-    if (i % 20 === 19) {
-      await new Promise(resolve => setTimeout(resolve));
-      if (!models.includes(model)) return;
-      if (i % 500 === 499) showReadout(`${i + 1} of ${digits.length} test images encoded`);
-    }
-  }
-  model.means = means;
-  model.plane = latentPlane(means, model.sizes.z);
-  redrawAll();
+// The map of a dropped checkpoint needs the means of all test images: computed in a worker, once it is the map.
+function encodeImages(model) {
+  if (!model || model.means || !images || model.worker) return;
+  const source = new Blob([$("network").textContent, "onmessage = encodeAll;"], { type: "text/javascript" });
+  model.worker = new Worker(URL.createObjectURL(source));
+  model.worker.onmessage = ({ data: { n_encoded, means } }) => {
+    showProgress(`${n_encoded.toLocaleString("en")} of ${digits.length.toLocaleString("en")} test images encoded`);
+    if (!means) return;
+    model.means = means;
+    model.plane = latentPlane(means, model.sizes.z);
+    model.worker.terminate();
+    if (model === models[0]) redrawAll();
+  };
+  model.worker.onerror = () => showProgress("The test images cannot be encoded here: this window allows no worker.");
+  model.worker.postMessage({ sizes: model.sizes, weights: model.weights, images });
+}
+
+function showProgress(text) {
+  $("progress").textContent = text;
 }
 
 function toZ({ plane, sizes }, [a, b]) {                             // the code of a point of the map
@@ -86,32 +109,15 @@ function toMap({ plane }, z, at = 0) {                               // the poin
   return plane.axes.map(axis => dot(axis, deviation));
 }
 
-// ---- Reading checkpoints that are dropped or chosen.
-
-async function open(files) {
-  $("error").textContent = "";
-  try {
-    const contents = {};
-    for (const file of files) {
-      if (file.size > MAX_FILE_SIZE) throw new CheckpointError(`${file.name} of ${file.size} bytes`);
-      if (!file.name.endsWith(".meta")) contents[file.name] = new Uint8Array(await file.arrayBuffer());
-    }
-    const { name, format, variables } = readCheckpoint(contents), { sizes, weights } = networkIn(variables);
-    if (sizes.input !== 784) throw new CheckpointError(`a network for images of ${sizes.input} pixels`);
-    const step = variables.get("Variable")?.values?.[0];
-    addModel({ name, sizes, weights, variables, facts: `format ${format}, ${step === undefined ? "no step counter" : `step ${step}`}` });
-    redrawAll();
-  } catch (error) {
-    const found = error instanceof CheckpointError ? error.message : "a file that cannot be read";
-    $("error").textContent = `Expected a checkpoint of this network, found: ${found}`;
-  }
-}
+// ---- What is said about them.
 
 function showModels() {
   const copies = (parent, make) => $(parent).replaceChildren(...models.map(make));
+  document.body.classList.toggle("two", models.length === 2);
+  $("on-two").hidden = models.length !== 2;
   copies("decoded", model => {
     model.digit = digitCanvas();
-    return captioned(model.digit, models.length > 1 ? letter(model) : "");
+    return captioned(model.digit, `${labelled(model)}decoded from z`);
   });
   copies("reconstructed", model => {
     model.reconstruction = digitCanvas();

@@ -29,12 +29,22 @@ function decode({ weights }, z) {                                    // pixels f
   return affine(hidden_2, weights, "decoder_output", 6).map(sigmoid);
 }
 
-// ---- The plane in which a latent space is shown: all of it if n_z is 2, else that of the first two principal
-// ---- components of the codes, as `latent_plane` of vae_graph/pictures.py.
+function encodeAll({ data: { sizes, weights, images } }) {            // what a worker does: it answers with the means
+  const n = images.length / 784, means = new Float32Array(n * sizes.z);
+  for (let i = 0; i < n; i++) {
+    const pixels = Float32Array.from(images.subarray(784 * i, 784 * (i + 1)), value => value / 255);
+    means.set(encode({ sizes, weights }, pixels).mean, i * sizes.z);
+    if (i % 500 === 499) postMessage({ n_encoded: i + 1 });
+  }
+  postMessage({ n_encoded: n, means });
+}
+
+// ---- The plane in which a latent space is shown: all of it if n_z is at most 2, else that of the first two
+// ---- principal components of the codes, as `latent_plane` of vae_graph/pictures.py.
 
 function latentPlane(codes, n_z) {                                   // codes: n_z numbers for each image, or none
   const unit = direction => Float64Array.from({ length: n_z }, (_, i) => i === direction ? 1 : 0);
-  if (n_z === 2 || !codes) return { origin: new Float64Array(n_z), axes: [unit(0), unit(1)] };
+  if (n_z <= 2 || !codes) return { origin: new Float64Array(n_z), axes: [unit(0), unit(1)] };
   // Enough of the images: the time grows with the square of n_z.
   const n = Math.min(codes.length / n_z, Math.ceil(2e8 / n_z ** 2)), origin = new Float64Array(n_z), covariance = new Float64Array(n_z * n_z);
   codes.subarray(0, n * n_z).forEach((value, i) => { origin[i % n_z] += value / n; });
@@ -45,7 +55,7 @@ function latentPlane(codes, n_z) {                                   // codes: n
     }
   }
   const first = principalComponent(covariance, n_z, []);
-  return { origin, axes: [first, n_z > 1 ? principalComponent(covariance, n_z, [first]) : new Float64Array(n_z)] };
+  return { origin, axes: [first, principalComponent(covariance, n_z, [first])] };
 }
 
 const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);

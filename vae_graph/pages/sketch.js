@@ -7,13 +7,25 @@ const EPS = Array.from({ length: N_SAMPLES * 1000 }, gaussian);      // fixed, s
 const sketch = $("sketch");
 const WIDTH = 22;                                                    // of the pen, on a field of 280 x 280
 const stroke = element("canvas", { width: 280, height: 280 });       // what was drawn, white on nothing
-let last = null, drawn = [280, 280, 0, 0];                           // the box around it: left, top, right, bottom
-let seen = null;                                                     // by the encoder: { pixels, what }
+let drawn = [280, 280, 0, 0];                                        // the box around it: left, top, right, bottom
+let drawing = null, last = null;                                     // the pointer that draws, and where it was last
+let seen = null;                                                     // by the encoder: { pixels, what, number }
+
+function startStroke(event) {
+  if (event.button !== 0 || drawing !== null) return;                // another button, or a second finger
+  drawing = event.pointerId;
+  sketch.setPointerCapture(drawing);         // its moves and its end are heard outside, too
+  draw(event);
+}
+
+function endStroke(event) {
+  if (event.pointerId === drawing) drawing = last = null;
+}
 
 function draw(event) {
-  if (event.type === "pointermove" && !last) return;
-  const box = sketch.getBoundingClientRect(), scale = 280 / box.width;
-  const here = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+  const box = sketch.getBoundingClientRect(), scale = 280 / sketch.clientWidth;
+  const here = [event.clientX - box.left - sketch.clientLeft, event.clientY - box.top - sketch.clientTop].map(
+    distance => distance * scale);
   const pen = stroke.getContext("2d");
   Object.assign(pen, { lineWidth: WIDTH, lineCap: "round", strokeStyle: "#ffffff" });
   pen.beginPath();
@@ -45,13 +57,23 @@ function centredDigit() {
   return place(14 - middle[0], 14 - middle[1]);
 }
 
-function see(pixels, what) {                 // and go to the mean
-  seen = { pixels, what };
+function see(pixels, what, number = "") {    // and go to the mean
+  seen = { pixels, what, number };
   paint($("seen"), pixels, `The encoder's input: ${what}`);
-  showEncoded().forEach((mean, i) => { models[i].z = Float64Array.from(mean); });
-  if (models.length) point = toMap(models[0], models[0].z);
-  showSliders();
-  requestFrame();
+  $("what").textContent = `the encoder sees ${what}`;
+  if (document.activeElement !== $("number")) showNumber();
+  moveToZ(showEncoded());
+}
+
+function seeNumber() {
+  const number = $("number").valueAsNumber;
+  if (Number.isInteger(number) && number >= 0 && number < digits.length) {
+    see(image(number), `test image ${number}, ${digitName(digits[number])}`, number);
+  }
+}
+
+function showNumber() {                      // of the test image that is seen, whatever was entered
+  $("number").value = seen?.number ?? "";
 }
 
 function showEncoded() {                     // the reconstructions, the samples, the numbers; returns the means
@@ -70,9 +92,10 @@ function showEncoded() {                     // the reconstructions, the samples
 function clearSketch() {
   for (const canvas of [stroke, sketch, $("seen")]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   models.forEach(({ reconstruction }) => reconstruction.getContext("2d").clearRect(0, 0, 28, 28));
-  $("number").value = "";
   drawn = [280, 280, 0, 0];
   seen = null;
+  $("what").textContent = "what the encoder sees";
+  showNumber();
   showEncoded();
   requestFrame();
 }
