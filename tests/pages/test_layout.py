@@ -52,6 +52,7 @@ def test_the_legend_keeps_its_colours(explorer_page, emulate, media):
           const { backgroundColor, forcedColorAdjust, printColorAdjust } = getComputedStyle(entry, '::before');
           return [backgroundColor, forcedColorAdjust, printColorAdjust];
         })""")
+    assert explorer_page.execute_script("return getComputedStyle($('sketch')).backgroundColor") == "rgb(0, 0, 0)"
     assert len({colour for colour, _, _ in colours}) == 10
     assert {tuple(rest) for _, *rest in colours} == {("none", "exact")}
 

@@ -13,7 +13,7 @@ from vae_graph import checkpoints, pictures
 
 def test_the_decoded_digit_is_drawn_and_described(explorer_page):
     z = explorer_page.execute_script("moveTo(centre[0] + 0.03, centre[1] - 0.07); return point")
-    assert readout(explorer_page).startswith(f"z = ({z[0]:.2f}, {z[1]:.2f})\n")
+    assert readout(explorer_page) == f"z = ({z[0]:.2f}, {z[1]:.2f})"
     np.testing.assert_allclose(gray(explorer_page, "models[0].digit"), 255 * decoded(explorer_page, [z])[0], atol=1)
     label = explorer_page.execute_script("return models[0].digit.getAttribute('aria-label')")
     assert label == f"Digit decoded from z = ({z[0]:.2f}, {z[1]:.2f})"
@@ -29,9 +29,11 @@ def test_a_pointer_on_a_dot_names_and_draws_its_image(explorer_page, digits):
     canvas = explorer_page.find_element("id", "map")
     ActionChains(explorer_page).move_to_element_with_offset(canvas, round(x - side / 2), round(y - side / 2)).perform()
     z = encode(weights_of(), digits.test.images)[0]
-    named = int(re.search(r"nearest test image: (\d+), an? \d, at a distance of 0.0\d$", readout(explorer_page))[1])
-    digit = digits.test.digits[named]
-    assert f", {'an' if digit == 8 else 'a'} {digit}, at" in readout(explorer_page)
+    readout(explorer_page)
+    found = re.fullmatch(r"nearest: test image (\d+), (an?) (\d), at a distance of 0.0\d",
+                         text(explorer_page, "about-nearest"))
+    named, digit = int(found[1]), int(found[3])
+    assert (found[2], digit) == ("an" if digit == 8 else "a", digits.test.digits[named])
     # Many dots may lie closer together than a pixel is wide.
     reach = explorer_page.execute_script("return reach")
     assert np.abs(z[named] - z[number]).max() < 4 * reach / side
@@ -108,10 +110,10 @@ def test_a_pin_and_a_link_keep_all_of_z(open_explorer, tmp_path):
     z = [2, -2, 1.5, 1, -1]
     browser.execute_script("moveToZ([arguments[0]]); pin()", z)
     expected = 255 * decoded(browser, [z])[0]
-    np.testing.assert_allclose(gray(browser, "$('pin-1')"), expected, atol=1)
+    np.testing.assert_allclose(gray(browser, "$('walk').children[0]"), expected, atol=1)
     browser = open_explorer(prefix, fragment=browser.execute_script("return location.hash"))
     readout(browser)
-    for canvas in ("$('pin-1')", "models[0].digit"):
+    for canvas in ("$('walk').children[0]", "models[0].digit"):
         np.testing.assert_allclose(gray(browser, canvas), expected, atol=1)
 
 
@@ -123,8 +125,9 @@ def test_the_nearest_test_image_is_the_nearest_in_z(open_explorer, tmp_path, dig
         distances = np.linalg.norm(means - z, axis=1)
         number = distances.argmin()
         browser.execute_script("moveToZ([arguments[0]])", z.tolist())
-        assert f"nearest test image: {number}, " in readout(browser)
-        assert readout(browser).endswith(f"at a distance of {distances[number]:.2f}")
+        readout(browser)
+        assert re.fullmatch(rf"nearest: test image {number}, an? \d, at a distance of {distances[number]:.2f}",
+                            text(browser, "about-nearest"))
 
 
 @pytest.mark.parametrize(("n_z", "has_images", "names"), [

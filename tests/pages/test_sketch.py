@@ -60,11 +60,11 @@ def test_the_number_field_shows_the_number_of_the_image_that_is_seen(explorer_pa
 
     field = explorer_page.find_element("id", "number")
     field.send_keys("23")
-    assert text(explorer_page, "what").startswith("the encoder sees test image 23, a")
+    assert text(explorer_page, "what").startswith("what the encoder sees: test image 23, a")
     field.send_keys("99", Keys.TAB)                      # there is no image 2399
     assert field.get_attribute("value") == "23"
     draw_seven(explorer_page)
-    assert (field.get_attribute("value"), text(explorer_page, "what")) == ("", "the encoder sees the drawing")
+    assert (field.get_attribute("value"), text(explorer_page, "what")) == ("", "what the encoder sees: the drawing")
 
 
 def inked(browser):

@@ -48,10 +48,11 @@ function drawBackground() {                  // once for each size, colour schem
   const [across, down] = centre.map(middle => Array.from({ length: Math.floor(2 * reach / step) + 1 }, (_, i) =>
     (Math.ceil((middle - reach) / step) + i) * step).filter(value => value <= middle + reach));
   const [horizontal, vertical] = axisNames(model);
-  pen.strokeStyle = cssColour("--line");
+  Object.assign(pen, { strokeStyle: cssColour("--line"), lineWidth: 1 });
   across.forEach(a => pen.strokeRect(fromLeft(a), -1, 0, side + 2));
   if (vertical) down.forEach(b => pen.strokeRect(-1, fromTop(b), side + 2, 0));
   if (model.means) drawDots(pen, model.dots);
+  drawPrior(pen, model);
   across.filter(a => fromLeft(a) < side - 60).forEach(a => drawLabel(pen, a, fromLeft(a) + 3, side - 5));
   drawLabel(pen, horizontal, side - 30, side - 5);
   if (!vertical) return;
@@ -73,6 +74,19 @@ function drawDots(pen, dots) {
     pen.fillRect(fromLeft(dots[2 * i]) - 1.25, fromTop(dots[2 * i + 1]) - 1.25, 2.5, 2.5);
   }
   pen.globalAlpha = 1;
+}
+
+function drawPrior(pen, model) {             // N(0, I) at one and two standard deviations
+  const [a, b] = toMap(model, new Float64Array(model.sizes.z)), unit = side / (2 * reach);
+  Object.assign(pen, { strokeStyle: cssColour("--ink"), lineWidth: 1.5 });
+  pen.setLineDash([5, 4]);
+  for (const radius of [1, 2]) {
+    pen.beginPath();
+    if (model.sizes.z > 1) pen.arc(fromLeft(a), fromTop(b), radius * unit, 0, 2 * Math.PI);
+    else for (const left of [-radius, radius]) [-1, side + 1].forEach((top, i) => pen[i ? "lineTo" : "moveTo"](fromLeft(left), top));
+    pen.stroke();
+  }
+  pen.setLineDash([]);
 }
 
 function drawManifold(pen, model) {          // where there are no test images to show as dots

@@ -57,7 +57,7 @@ function onKey(event) {
 
 async function start() {
   digits = bytes(data.digits ?? "");
-  for (const id of ["legend", "of-nearest", "of-number"]) $(id).hidden = !digits.length;
+  for (const id of ["legend", "of-number"]) $(id).hidden = !digits.length;
   $("legend").append(...COLOURS.map((colour, number) => {
     const entry = element("li", { textContent: number });
     entry.style.setProperty("--colour", colour);
@@ -89,6 +89,7 @@ sketch.addEventListener("pointerdown", startStroke);
 sketch.addEventListener("pointermove", event => { if (event.pointerId === drawing) draw(event); });
 for (const kind of ["pointerup", "pointercancel"]) sketch.addEventListener(kind, endStroke);
 $("clear").addEventListener("click", clearSketch);
+$("resample").addEventListener("click", resample);
 $("number").addEventListener("input", seeNumber);
 $("number").addEventListener("change", showNumber);
 $("unpin").addEventListener("click", unpin);

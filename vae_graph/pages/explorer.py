@@ -14,7 +14,7 @@ from vae_graph import checkpoints, pictures, plot
 from vae_graph.pages.template import fill
 
 SCRIPTS = ("dom.js", "checkpoint.js", "network.js", "models.js", "files.js", "background.js", "map.js", "sliders.js",
-           "sketch.js", "explorer.js")
+           "loss.js", "sketch.js", "explorer.js")
 MAX_MODELS = 2
 
 

@@ -6,7 +6,7 @@ const SHOWN_DIMENSIONS = 10;                 // in the text, and with a slider e
 const N_WALK = 10;
 
 // Each model's `z` is decoded; the first one's is at `point` on the map. A pin is a z of the first model.
-let point = [0, 0], pins = [], samples = [];
+let point = [0, 0], pins = [], samples = [], ellipse = null;         // of q(z|X)
 let waiting = false;
 
 function nearest({ means, z }) {             // [number of the test image whose mean is the nearest, its distance]
@@ -43,16 +43,27 @@ function drawFrame() {
     ends.forEach(([a, b]) => pen.lineTo(fromLeft(a), fromTop(b)));
     pen.stroke();
   }
+  if (ellipse) {
+    const { centre: [a, b], radii, angle } = ellipse, unit = side / (2 * reach);
+    pen.strokeStyle = cssColour("--accent");
+    for (const deviations of [1, 2]) {
+      pen.beginPath();
+      pen.ellipse(fromLeft(a), fromTop(b), ...radii.map(radius => deviations * radius * unit), -angle, 0, 2 * Math.PI);
+      pen.stroke();
+    }
+  }
   ends.forEach(end => circle(end, 5, ink, true));
   samples.forEach(sample => circle(sample, 2.5, ink, true));
   circle(point, 7, ink, false);
   if (found >= 0) circle(models[0].dots.subarray(2 * found, 2 * found + 2), 4, COLOURS[digits[found]], true);
 
   models.forEach(model => paint(model.digit, decode(model, model.z), `Digit decoded from ${describe(model.z)}`));
-  const lines = models.map(model => `${labelled(model)}${describe(model.z)}`);
-  if (found >= 0) lines.push(`nearest test image: ${found}, ${digitName(digits[found])}, at a distance of ${distance.toFixed(2)}`);
-  $("readout").textContent = lines.join("\n");
-  paintOrClear("nearest", found >= 0 && images && image(found), `Test image ${found}, ${digitName(digits[found])}`);
+  $("readout").textContent = models.map(model => `${labelled(model)}${describe(model.z)}`).join("\n");
+  $("of-nearest").hidden = found < 0 || !images;
+  if ($("of-nearest").hidden) return;
+  const name = `test image ${found}, ${digitName(digits[found])}`;
+  paint($("nearest"), image(found), `The nearest: ${name}`);
+  $("about-nearest").textContent = `nearest: ${name}, at a distance of ${distance.toFixed(2)}`;
 }
 
 const describe = z => `z = (${Array.from(z.slice(0, SHOWN_DIMENSIONS), value => value.toFixed(2)).join(", ")}`
@@ -60,21 +71,15 @@ const describe = z => `z = (${Array.from(z.slice(0, SHOWN_DIMENSIONS), value => 
 
 const digitName = digit => `${digit === 8 ? "an" : "a"} ${digit}`;
 
-function paintOrClear(id, pixels, description) {
-  if (pixels) return paint($(id), pixels, description);
-  $(id).getContext("2d").clearRect(0, 0, 28, 28);
-  $(id).setAttribute("aria-label", "empty");
-}
-
-function showPins() {                        // the digits of the pins, and the walk from one to the other
-  for (const i of [0, 1]) paintOrClear(`pin-${i + 1}`, pins[i] && decode(models[0], pins[i]), `Digit of pin ${i + 1}`);
-  $("unpin").disabled = !pins.length;
-  $("of-walk").hidden = pins.length < 2;
-  $("walk").replaceChildren(...(pins.length === 2 ? Array.from({ length: N_WALK }, (_, i) => {
+function showPins() {                        // the digit of one pin, or the walk from it to the other
+  const [from, to] = pins, n = to ? N_WALK : pins.length;
+  $("unpin").disabled = $("of-walk").hidden = !n;
+  $("walk-note").textContent = to ? "the walk from the first pin to the second, decoded" : "the first pin, decoded";
+  $("walk").replaceChildren(...Array.from({ length: n }, (_, i) => {
     const canvas = digitCanvas(), part = i / (N_WALK - 1);
-    paint(canvas, decode(models[0], pins[0].map((from, j) => from + part * (pins[1][j] - from))), `step ${i + 1}`);
+    paint(canvas, decode(models[0], to ? from.map((value, j) => value + part * (to[j] - value)) : from), `step ${i + 1}`);
     return canvas;
-  }) : []));
+  }));
 }
 
 function moveTo(a, b) {

@@ -33,6 +33,7 @@ const image = number => Float32Array.from(images.subarray(784 * number, 784 * (n
 function digitCanvas() {
   const canvas = element("canvas", { width: 28, height: 28, className: "digit" });
   canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", "empty");
   return canvas;
 }
 
@@ -112,16 +113,15 @@ function toMap({ plane }, z, at = 0) {                               // the poin
 // ---- What is said about them.
 
 function showModels() {
-  const copies = (parent, make) => $(parent).replaceChildren(...models.map(make));
-  document.body.classList.toggle("two", models.length === 2);
+  const copies = (parent, make) => $(parent).replaceChildren(...models.flatMap(make));
   $("on-two").hidden = models.length !== 2;
   copies("decoded", model => {
     model.digit = digitCanvas();
     return captioned(model.digit, `${labelled(model)}decoded from z`);
   });
   copies("reconstructed", model => {
-    model.reconstruction = digitCanvas();
-    return captioned(model.reconstruction, `reconstruction${models.length > 1 ? ` by ${letter(model)}` : ""}`);
+    [model.reconstruction, model.heat] = [digitCanvas(), digitCanvas()];
+    return [captioned(model.reconstruction, "reconstruction"), captioned(model.heat, "-log p, per pixel")];
   });
   copies("models", model => {
     const { input, encoder, z, decoder } = model.sizes;

@@ -3,7 +3,7 @@
 // The field to draw a digit in, which the encoder then sees.
 
 const N_SAMPLES = 10;
-const EPS = Array.from({ length: N_SAMPLES * 1000 }, gaussian);      // fixed, so that samples move with mean and std
+let eps = standardNormal();                  // the same for each image, so that samples move with mean and std
 const sketch = $("sketch");
 const WIDTH = 22;                                                    // of the pen, on a field of 280 x 280
 const stroke = element("canvas", { width: 280, height: 280 });       // what was drawn, white on nothing
@@ -58,10 +58,16 @@ function centredDigit() {
 }
 
 function see(pixels, what, number = "") {    // and go to the mean
-  seen = { pixels, what, number };
+  seen = { pixels, what, number, isSample: false };
   paint($("seen"), pixels, `The encoder's input: ${what}`);
-  $("what").textContent = `the encoder sees ${what}`;
+  $("what").textContent = `what the encoder sees: ${what}`;
   if (document.activeElement !== $("number")) showNumber();
+  moveToZ(showEncoded());
+}
+
+function resample() {                        // and go to the first of the new samples
+  eps = standardNormal();
+  seen.isSample = true;
   moveToZ(showEncoded());
 }
 
@@ -76,22 +82,27 @@ function showNumber() {                      // of the test image that is seen, 
   $("number").value = seen?.number ?? "";
 }
 
-function showEncoded() {                     // the reconstructions, the samples, the numbers; returns the means
-  const codes = seen ? models.map(model => encode(model, seen.pixels)) : [], lines = [];
-  codes.forEach(({ mean, std }, i) => {
-    const model = models[i], two = values => Array.from(values, value => value.toFixed(2)).join(", ");
-    paint(model.reconstruction, decode(model, mean), `Reconstruction of ${seen.what}`);
-    lines.push(`${models.length > 1 ? `${letter(model)}: ` : ""}mean ${two(mean)}; std ${two(std)}`);
-  });
-  samples = codes.slice(0, 1).flatMap(({ mean, std }) => Array.from({ length: N_SAMPLES }, (_, sample) =>
-    toMap(models[0], mean.map((value, j) => value + std[j] * EPS[(sample * 97 + j) % EPS.length]))));
-  $("encoded").textContent = lines.join("\n");
-  return codes.map(({ mean }) => mean);
+function showEncoded() {                     // q(z|X), its samples, the reconstructions and the loss; returns each z
+  const encoded = seen ? models.map(model => {
+    const { mean, std } = encode(model, seen.pixels), z = seen.isSample ? sampleOf(mean, std, 0) : mean;
+    return { model, mean, std, z, isSample: seen.isSample, X_out: decode(model, z) };
+  }) : [];
+  const [first] = encoded, two = values => Array.from(values, value => value.toFixed(2)).join(", ");
+  samples = first ? Array.from({ length: N_SAMPLES }, (_, i) => toMap(models[0], sampleOf(first.mean, first.std, i))) : [];
+  ellipse = first ? gaussianEllipse(models[0], toMap(models[0], first.mean), first.std) : null;
+  $("encoded").textContent = encoded.map(({ model, mean, std }) =>
+    `${labelled(model)}mean ${two(mean)}; std ${two(std)}`).join("\n");
+  $("resample").disabled = !seen;
+  showLoss(encoded);
+  return encoded.map(({ z }) => z);
 }
+
+const sampleOf = (mean, std, number) => mean.map((value, j) => value + std[j] * eps[(number * 97 + j) % eps.length]);
 
 function clearSketch() {
   for (const canvas of [stroke, sketch, $("seen")]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
-  models.forEach(({ reconstruction }) => reconstruction.getContext("2d").clearRect(0, 0, 28, 28));
+  $("seen").setAttribute("aria-label", "Nothing drawn");
+  showModels();
   drawn = [280, 280, 0, 0];
   seen = null;
   $("what").textContent = "what the encoder sees";
@@ -100,6 +111,7 @@ function clearSketch() {
   requestFrame();
 }
 
-function gaussian() {
-  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+function standardNormal() {
+  return Array.from({ length: N_SAMPLES * 1000 }, () =>
+    Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random()));
 }
