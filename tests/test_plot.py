@@ -105,9 +105,6 @@ class TestAccessiblePalette:
         assert ((light + 0.05) / (found + 0.05)).min() >= 3
         assert ((found + 0.05) / (dark + 0.05)).min() >= 3
 
-    def test_all_differ_in_lightness(self):
-        assert np.diff(np.sort(luminance(self.COLOURS))).min() > 0.002
-
     @pytest.mark.parametrize(("vision", "least"), [("all cones", 0.15), ("protanopia", 0.06), ("deuteranopia", 0.06)])
     def test_all_are_distinct_for_the_colour_blind_too(self, vision, least):
         """For comparison: jet comes as close as 0.03 without one kind of cone, matplotlib's default colours 0.01."""
@@ -126,6 +123,27 @@ def test_the_palette_is_the_pictures_and_the_pages():
             drawn = points.to_rgba(points.get_array())
             assert [to_hex(colour) for colour in drawn] == plot.colours(palette)
     assert plot.colours("accessible") == list(plot.ACCESSIBLE)
+
+
+def test_the_clusters_of_the_accessible_palette_are_labelled_where_they_are_densest():
+    """Not at their means, which coincide here."""
+    random = np.random.default_rng(0)
+    dense = random.normal((2, 1), 0.1, (100, 2))
+    scattered = random.uniform(2, 4, (30, 1)) * (-2, -1)
+    codes = np.concatenate([dense, -dense, scattered, -scattered])
+    digits = np.repeat([3, 5, 3, 5], [100, 100, 30, 30])
+
+    def labels(n, palette):
+        texts = plot.latent(codes[:n], digits[:n], palette=palette).axes[0].texts
+        return {text.get_text(): text.get_position() for text in texts}
+    found = labels(len(codes), "accessible")
+    assert found.keys() == {"3", "5"}
+    np.testing.assert_allclose([found["3"], found["5"]], [(2, 1), (-2, -1)], atol=0.6)
+    digits[100:200] = 4
+    codes[100:200] = dense + 0.01                        # a second cluster in the same place
+    assert np.abs(np.subtract(*[labels(200, "accessible")[digit] for digit in "34"])).max() > 0.04
+    assert labels(1, "accessible").keys() == {"3"}
+    assert labels(len(codes), "jet") == {}               # as the original's
 
 
 def test_manifold_keeps_rows_columns_and_axes():

@@ -17,17 +17,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 Z_AXES = ("z1", "z2")
-# The colours of the ten digits. jet is the original's. The colours of `accessible` differ in lightness and for people
-# with red-green colour blindness, and have a contrast of at least 3:1 with white and with the pages' dark background.
+# The colours of the ten digits. jet is the original's. The colours of `accessible` differ for people with red-green
+# colour blindness too, and have a contrast of at least 3:1 with white and with the pages' dark background. Some are
+# equally light, so clusters in them are labelled.
 ACCESSIBLE = ("#96966e", "#be78c8", "#a05050", "#fa00fa", "#dc008c",
               "#00788c", "#8c32dc", "#009600", "#fa4600", "#328cfa")
 PALETTES = ("jet", "accessible")
 MS_PER_FRAME = 80
+N_CELLS = 15                     # along each side of the latent plane, to find where it is densest
 
 
 class ModelPanel(NamedTuple):
@@ -250,8 +253,24 @@ def _latent(figure: Figure, ax: Axes, codes: np.ndarray, digits: np.ndarray, axi
     # With these limits each digit is in the middle of its own colour.
     shown = ax.scatter(codes[:, 0], codes[:, 1], c=digits, marker=".", cmap=_colormap(palette), vmin=-0.5, vmax=9.5)
     figure.colorbar(shown, ax=ax, ticks=range(10))
+    if palette == "accessible":
+        _label_clusters(ax, codes, digits)
     ax.grid()
     ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
+
+
+def _label_clusters(ax: Axes, codes: np.ndarray, digits: np.ndarray) -> None:
+    """Write each digit where its codes are densest: the means of digits that mix would coincide."""
+    low, size = codes.min(0), np.ptp(codes, 0)
+    size[size == 0] = 1              # of a single image
+    cells = np.minimum(N_CELLS * (codes - low) / size, N_CELLS - 1).astype(int) @ (N_CELLS, 1)
+    is_free = np.ones(N_CELLS**2)
+    for digit in np.unique(digits):
+        cell = (np.bincount(cells[digits == digit], minlength=N_CELLS**2) * is_free).argmax()
+        is_free[cell] = 0            # one label in each
+        a, b = low + (np.array(divmod(cell, N_CELLS)) + 0.5) / N_CELLS * size
+        ax.text(a, b, str(digit), ha="center", va="center", fontsize=16, weight="bold",
+                path_effects=[withStroke(linewidth=3, foreground="white")])
 
 
 def _manifold(ax: Axes, digits: np.ndarray, limits: tuple[float, float], axis_names: tuple[str, str]) -> None:

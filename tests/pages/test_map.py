@@ -151,6 +151,26 @@ def test_the_axes_are_named_for_what_they_show(open_explorer, tmp_path, n_z, has
         np.testing.assert_allclose(z[0], [z[2] + 0.5, 0.25, 0, 0, 0][:n_z], atol=1e-9)
 
 
+def test_each_digits_dots_are_labelled_where_they_are_densest(explorer_page, digits):
+    drawn = explorer_page.execute_script("""
+        const own = drawLabel, drawn = {};
+        drawLabel = (pen, text, left, bottom, font) => { if (font) drawn[text] = [left + 6, bottom - 7]; };
+        drawBackground();
+        drawLabel = own;
+        const { dots } = models[0], numbers = Array.from(digits.keys());
+        return [drawn, numbers.map(i => [fromLeft(dots[2 * i]), fromTop(dots[2 * i + 1])]), side];""")
+    labels, places, side = drawn[0], np.array(drawn[1]), drawn[2]
+    assert [*labels] == [str(digit) for digit in np.unique(digits.test.digits)]
+    cells, taken = (15 * places / side).astype(int), []
+    for digit, label in labels.items():
+        found, counts = np.unique(cells[digits.test.digits == int(digit)], axis=0, return_counts=True)
+        densest = {(column, row): count for (column, row), count in zip(found.tolist(), counts, strict=True)
+                   if (column, row) not in taken}
+        cell = tuple((15 * np.array(label) / side).astype(int).tolist())
+        assert densest[cell] == max(densest.values())
+        taken.append(cell)
+
+
 def test_one_dimension_has_a_row_of_dots_for_each_digit(open_explorer, tmp_path, digits):
     prefix = write_network(tmp_path / "x", n_z=1)
     dots = np.reshape(open_explorer(prefix).execute_script("return Array.from(models[0].dots)"), (-1, 2))

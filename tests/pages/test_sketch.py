@@ -73,11 +73,13 @@ def inked(browser):
 
 
 def test_the_right_button_and_a_second_finger_do_not_draw(explorer_page):
-    explorer_page.execute_script("""
-        const { x, y } = sketch.getBoundingClientRect(), place = { clientX: x + 50, clientY: y + 50, pointerId: 1 };
-        for (const [kind, button] of [['down', 2], ['move', -1], ['up', 2]]) {
-          sketch.dispatchEvent(new PointerEvent(`pointer${kind}`, { button, ...place }));
-        }""")
+    from selenium.webdriver.common.actions.action_builder import ActionBuilder
+    from selenium.webdriver.common.actions.mouse_button import MouseButton
+
+    actions, field = ActionBuilder(explorer_page), explorer_page.find_element("id", "sketch")
+    actions.pointer_action.move_to(field).pointer_down(MouseButton.RIGHT)
+    actions.pointer_action.move_to(field, 40, 40).pointer_up(MouseButton.RIGHT)
+    actions.perform()
     assert not inked(explorer_page).any()
     draw_seven(explorer_page)
     before = inked(explorer_page)

@@ -105,7 +105,7 @@ def palette(default: str) -> Callable[[Group], None]:
     def add(parser: Group) -> None:
         parser.add_argument("--palette", choices=("jet", "accessible"), default=default,
                             help="colours of the digits in latent space: jet, the original's; or accessible, distinct "
-                                 "in lightness and for the colour-blind")
+                                 "for the colour-blind too, with each cluster labelled")
     return add
 
 

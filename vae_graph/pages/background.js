@@ -3,7 +3,7 @@
 // What lies behind the point on the map: grid, axes, and the test images as dots or, without them, decoded digits.
 
 const COLOURS = data.colours;                // of the digits
-const N_TILES = 15;                          // decoded digits along a side of the map
+const N_TILES = 15;                          // along a side of the map: decoded digits, or the cells in which dots are counted
 
 const map = $("map"), background = document.createElement("canvas");
 let side = 0, centre = [0, 0], reach = 3;                            // reach: from the centre to an edge
@@ -53,6 +53,7 @@ function drawBackground() {                  // once for each size, colour schem
   if (vertical) down.forEach(b => pen.strokeRect(-1, fromTop(b), side + 2, 0));
   if (model.means) drawDots(pen, model.dots);
   drawPrior(pen, model);
+  if (model.means) labelClusters(pen, model.dots);
   across.filter(a => fromLeft(a) < side - 60).forEach(a => drawLabel(pen, a, fromLeft(a) + 3, side - 5));
   drawLabel(pen, horizontal, side - 30, side - 5);
   if (!vertical) return;
@@ -60,8 +61,8 @@ function drawBackground() {                  // once for each size, colour schem
   drawLabel(pen, vertical, 4, 14);
 }
 
-function drawLabel(pen, text, left, bottom) {                        // readable on dots, lines and digits
-  Object.assign(pen, { font: "12px system-ui, sans-serif", lineWidth: 3, lineJoin: "round", strokeStyle: cssColour("--paper"),
+function drawLabel(pen, text, left, bottom, font = "12px") {         // readable on dots, lines and digits
+  Object.assign(pen, { font: `${font} system-ui, sans-serif`, lineWidth: 3, lineJoin: "round", strokeStyle: cssColour("--paper"),
                        fillStyle: cssColour("--ink") });
   pen.strokeText(text, left, bottom);
   pen.fillText(text, left, bottom);
@@ -74,6 +75,22 @@ function drawDots(pen, dots) {
     pen.fillRect(fromLeft(dots[2 * i]) - 1.25, fromTop(dots[2 * i + 1]) - 1.25, 2.5, 2.5);
   }
   pen.globalAlpha = 1;
+}
+
+// Each digit stands where its dots are densest, as in `_label_clusters` of vae_graph/plot.py: some colours are hard to
+// tell apart, and the means of digits that mix would coincide.
+function labelClusters(pen, dots) {
+  const counts = COLOURS.map(() => new Uint16Array(N_TILES ** 2)), size = side / N_TILES;
+  digits.forEach((digit, i) => {
+    const [column, row] = [fromLeft(dots[2 * i]), fromTop(dots[2 * i + 1])].map(place => Math.floor(place / size));
+    counts[digit][row * N_TILES + column]++;
+  });
+  counts.forEach((own, digit) => {
+    const most = Math.max(...own), cell = own.indexOf(most);
+    if (!most) return;
+    counts.forEach(other => { other[cell] = 0; });                   // one label in each
+    drawLabel(pen, digit, (cell % N_TILES + 0.5) * size - 6, (Math.floor(cell / N_TILES) + 0.5) * size + 7, "bold 20px");
+  });
 }
 
 function drawPrior(pen, model) {             // N(0, I) at one and two standard deviations
