@@ -85,9 +85,9 @@ def write_checkpoint(prefix, variables, write_version=tf.train.SaverDef.V2):
     return str(prefix)
 
 
-def write_network(prefix, n_z=2, n_hidden=16):
+def write_network(prefix, n_z=2, n_hidden=16, seed=None):
     """Write a checkpoint of random weights, whose pixels range from 0 to 1."""
-    random = np.random.default_rng(n_z)
+    random = np.random.default_rng(n_z if seed is None else seed)
     shapes = checkpoints.model_shapes(checkpoints.LayerSizes(784, n_hidden, n_z, n_hidden))
     return write_checkpoint(prefix, {
         name: random.normal(0, 1.5 / np.sqrt(shape[0]), shape).astype(np.float32) for name, shape in shapes.items()})

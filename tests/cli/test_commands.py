@@ -228,6 +228,14 @@ def test_explore_takes_two_checkpoints_or_none(old, capsys):
     assert one_line_error(capsys) == "CHECKPOINT: expected at most 2, found 3"
 
 
+def test_explore_shows_the_training_of_a_folder(old, capsys):
+    path = Path("figures", "checkpoint", "other", "explorer.html")
+    for given, epochs in ((old, "[0, 20]"), (old / "parameter20.ckpt", None)):
+        run(capsys, "explore", given, *OTHER)
+        page = path.read_text(encoding="utf-8")
+        assert (f'"film": {{"epochs": {epochs}, ' if epochs else '"film": null') in page
+
+
 def test_trace_writes_a_page(old, capsys):
     path = Path("figures", "old-parameter20", "other", "graph.html")
     assert run(capsys, "trace", old, *OTHER) == f"Open {path} in a browser: it needs no server and no network\n"

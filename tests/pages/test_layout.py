@@ -63,7 +63,7 @@ def test_without_javascript_the_page_says_so(browser, small_page, tmp_path):
     try:
         browser.get((tmp_path / "explorer.html").as_uri())
         assert "shows nothing without JavaScript" in browser.find_element("tag name", "body").text
-        assert not browser.find_element("id", "main").is_displayed()
+        assert not browser.find_element("id", "views").is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
@@ -100,7 +100,7 @@ def test_a_resize_decodes_and_encodes_nothing_but_the_point(open_explorer, prefi
         const done = arguments[0], own = affine, sides = [];
         let n_runs = 0;
         affine = (...given) => { n_runs++; return own(...given); };
-        $('main').style.width = '600px';
+        $('views').style.width = '600px';
         setTimeout(() => done([n_runs, side]), 500);""")
     assert n_runs[0] <= 3 * 3                      # three layers of the decoder, in each frame
     assert n_runs[1] < 400

@@ -19,6 +19,13 @@ def test_the_decoded_digit_is_drawn_and_described(explorer_page):
     assert label == f"Digit decoded from z = ({z[0]:.2f}, {z[1]:.2f})"
 
 
+def test_the_page_opens_with_an_image_and_its_loss(explorer_page, digits):
+    assert text(explorer_page, "what").startswith("what the encoder sees: test image 0, ")
+    assert explorer_page.find_element("id", "number").get_attribute("value") == "0"
+    np.testing.assert_allclose(gray(explorer_page, "$('seen')"), digits.test.pixels[0], atol=1)
+    assert explorer_page.find_element("id", "bars").is_displayed()
+
+
 @pytest.mark.slow
 def test_a_pointer_on_a_dot_names_and_draws_its_image(explorer_page, digits):
     from selenium.webdriver.common.action_chains import ActionChains

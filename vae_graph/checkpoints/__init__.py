@@ -6,7 +6,7 @@
 restore.
 """
 
-from vae_graph.checkpoints.finding import Found, find, latest_valid
+from vae_graph.checkpoints.finding import Found, by_epoch, find, latest_valid
 from vae_graph.checkpoints.format import (
     FILE_NAME,
     STEP,
@@ -30,5 +30,5 @@ from vae_graph.checkpoints.reading import (
 )
 
 __all__ = ["FILE_NAME", "STEP", "Checkpoint", "CheckpointError", "Found", "LayerSizes", "ValuesMissing", "assign",
-           "check_finite", "files_of", "find", "label", "latest_valid", "layer_sizes", "model_shapes", "read_network",
-           "read_shapes", "read_variables", "restore", "training_shapes"]
+           "by_epoch", "check_finite", "files_of", "find", "label", "latest_valid", "layer_sizes", "model_shapes",
+           "read_network", "read_shapes", "read_variables", "restore", "training_shapes"]

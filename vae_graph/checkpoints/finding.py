@@ -80,10 +80,15 @@ def latest_valid(folder: str | Path, expected_shapes: ShapesOf = model_shapes
     Raises:
         OSError: a checkpoint cannot be read, which does not make it invalid.
     """
+    return _first_valid(reversed(by_epoch(folder).items()), expected_shapes)
+
+
+def by_epoch(folder: str | Path) -> dict[int, str]:
+    """The prefixes of a folder's `parameter<epoch>.ckpt`, by their epochs from the first; they may be invalid."""
     folder = Path(folder)
     matches = (REQUIRED_FILE.fullmatch(path.name) for path in folder.glob("parameter*.ckpt*"))
-    epochs = sorted({int(match[1]) for match in matches if match}, reverse=True)
-    return _first_valid(((epoch, str(folder / FILE_NAME.format(epoch=epoch))) for epoch in epochs), expected_shapes)
+    epochs = sorted({int(match[1]) for match in matches if match})
+    return {epoch: str(folder / FILE_NAME.format(epoch=epoch)) for epoch in epochs}
 
 
 def _find_in_folder(folder: Path, any_program: bool) -> Found:

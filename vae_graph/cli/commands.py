@@ -100,8 +100,10 @@ def explore(flags: argparse.Namespace) -> str:
     if prefixes:
         data_set = load_data(flags)
         figures_dir = results_folder(flags, prefixes, data_set)
+        # A folder stands for a training: its last checkpoint, and how the means came there.
+        training = vae_graph.checkpoints.by_epoch(flags.checkpoints[0]) if flags.checkpoints[0].is_dir() else {}
         page = explorer.page(prefixes, data_set.test.images, data_set.test.digits, data_set.title or data_set.name,
-                             flags.palette)
+                             flags.palette, training)
     else:
         data_set = None
         figures_dir = writable_folder("--figures_dir", flags.figures_dir or Path("figures"))

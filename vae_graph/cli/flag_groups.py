@@ -123,7 +123,8 @@ def checkpoint(parser: argparse.ArgumentParser) -> None:
 
 def checkpoints_to_explore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoints", type=path_arg("a checkpoint"), nargs="*", metavar="CHECKPOINT",
-                        help=f"none, one or two; each {A_CHECKPOINT}")
+                        help=f"none, one or two; each {A_CHECKPOINT}. The page of a folder with several epochs has a "
+                             "slider for them")
 
 
 def two_checkpoints(parser: argparse.ArgumentParser) -> None:

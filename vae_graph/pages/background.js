@@ -12,24 +12,24 @@ const fromLeft = a => ((a - centre[0]) / reach + 1) / 2 * side;      // in pixel
 const fromTop = b => ((centre[1] - b) / reach + 1) / 2 * side;
 const cssColour = name => getComputedStyle(document.documentElement).getPropertyValue(name);
 
-function fitView() {                                                 // to the dots of the first model
+function fitView() {                                                 // to the dots of the first model, at all epochs
   const model = models[0];
   [centre, reach] = [[0, 0], 3];
   if (!model?.means) return;
-  const n_z = model.sizes.z, n = model.means.length / n_z;
-  model.dots = new Float32Array(2 * n);
+  const n_z = model.sizes.z;
+  model.dots = new Float32Array(2 * digits.length);
+  for (let i = 0; i < digits.length; i++) model.dots.set(toMap(model, model.means, i * n_z), 2 * i);
   const least = [Infinity, Infinity], most = [-Infinity, -Infinity];
-  for (let i = 0; i < n; i++) {
-    toMap(model, model.means, i * n_z).forEach((value, direction) => {
-      model.dots[2 * i + direction] = value;
-      least[direction] = Math.min(least[direction], value);
-      most[direction] = Math.max(most[direction], value);
+  for (const dots of [model.dots, ...model.film?.frames ?? []]) {
+    dots.forEach((value, i) => {
+      least[i % 2] = Math.min(least[i % 2], value);
+      most[i % 2] = Math.max(most[i % 2], value);
     });
   }
   centre = [0, 1].map(direction => (least[direction] + most[direction]) / 2);
   reach = 0.53 * Math.max(most[0] - least[0], most[1] - least[1], 1);
   // One dimension leaves the height free: a row for each digit, 0 at the top.
-  if (n_z === 1) for (let i = 0; i < n; i++) model.dots[2 * i + 1] = (4.5 - digits[i]) / 5.5 * reach;
+  if (n_z === 1) digits.forEach((digit, i) => { model.dots[2 * i + 1] = (4.5 - digit) / 5.5 * reach; });
 }
 
 function axisNames({ sizes, means }) {       // of the map; one dimension has no second
@@ -51,9 +51,9 @@ function drawBackground() {                  // once for each size, colour schem
   Object.assign(pen, { strokeStyle: cssColour("--line"), lineWidth: 1 });
   across.forEach(a => pen.strokeRect(fromLeft(a), -1, 0, side + 2));
   if (vertical) down.forEach(b => pen.strokeRect(-1, fromTop(b), side + 2, 0));
-  if (model.means) drawDots(pen, model.dots);
+  if (model.means) drawDots(pen, shownDots(model));
   drawPrior(pen, model);
-  if (model.means) labelClusters(pen, model.dots);
+  if (model.means) labelClusters(pen, shownDots(model));
   across.filter(a => fromLeft(a) < side - 60).forEach(a => drawLabel(pen, a, fromLeft(a) + 3, side - 5));
   drawLabel(pen, horizontal, side - 30, side - 5);
   if (!vertical) return;

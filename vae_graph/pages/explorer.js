@@ -24,12 +24,13 @@ function recallPlace() {
 let mapped = null;                           // the model whose map is shown
 
 function redrawAll() {
-  $("main").hidden = !models.length;
+  $("views").hidden = !models.length;
   if (mapped !== models[0]) showProgress("");
   mapped = models[0];
   showModels();
   fitView();
   drawBackground();
+  buildFilm();
   buildSliders();
   moveToZ(models.map(model => model.z ?? toZ(model, point)));
   showPins();
@@ -63,8 +64,8 @@ async function start() {
     entry.style.setProperty("--colour", colour);
     return entry;
   }));
-  for (const { name, sizes, weights, means } of data.models) {
-    addModel({ name, sizes, facts: "built in, in float16", variables: new Map(), means: means && float16(means),
+  for (const { name, sizes, weights, means, film } of data.models) {
+    addModel({ name, sizes, facts: "built in, in float16", variables: new Map(), means: float16(means), film: film && filmOf(film),
                weights: Object.fromEntries(Object.entries(weights).map(([key, value]) => [key, float16(value)])) });
   }
   const dots = digits.length
@@ -73,12 +74,12 @@ async function start() {
   $("introduction").textContent = `${dots} Point anywhere, with mouse, finger or arrow keys: the decoder draws the digit of `
     + "that z. A click or Enter pins the point; two pins show the walk between them.";
   redrawAll();
-  recallPlace();
-  if (data.images) images = await gunzip(bytes(data.images));
+  if (!data.images) return;
+  images = await gunzip(bytes(data.images));
   $("number").max = digits.length - 1;
-  $("number").disabled = !images;
+  seeNumber(0);                              // so that there is something to see
   encodeImages(models[0]);
-  requestFrame();
+  recallPlace();
 }
 
 map.addEventListener("pointermove", follow);
@@ -88,9 +89,10 @@ map.addEventListener("keydown", onKey);
 sketch.addEventListener("pointerdown", startStroke);
 sketch.addEventListener("pointermove", event => { if (event.pointerId === drawing) draw(event); });
 for (const kind of ["pointerup", "pointercancel"]) sketch.addEventListener(kind, endStroke);
+$("film").addEventListener("input", showFrame);
 $("clear").addEventListener("click", clearSketch);
 $("resample").addEventListener("click", resample);
-$("number").addEventListener("input", seeNumber);
+$("number").addEventListener("input", () => seeNumber($("number").valueAsNumber));
 $("number").addEventListener("change", showNumber);
 $("unpin").addEventListener("click", unpin);
 $("swap").addEventListener("click", swapModels);

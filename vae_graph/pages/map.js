@@ -55,7 +55,7 @@ function drawFrame() {
   ends.forEach(end => circle(end, 5, ink, true));
   samples.forEach(sample => circle(sample, 2.5, ink, true));
   circle(point, 7, ink, false);
-  if (found >= 0) circle(models[0].dots.subarray(2 * found, 2 * found + 2), 4, COLOURS[digits[found]], true);
+  if (found >= 0) circle(shownDots(models[0]).subarray(2 * found, 2 * found + 2), 4, COLOURS[digits[found]], true);
 
   models.forEach(model => paint(model.digit, decode(model, model.z), `Digit decoded from ${describe(model.z)}`));
   $("readout").textContent = models.map(model => `${labelled(model)}${describe(model.z)}`).join("\n");

@@ -71,9 +71,8 @@ function resample() {                        // and go to the first of the new s
   moveToZ(showEncoded());
 }
 
-function seeNumber() {
-  const number = $("number").valueAsNumber;
-  if (Number.isInteger(number) && number >= 0 && number < digits.length) {
+function seeNumber(number) {                 // of a test image
+  if (images && Number.isInteger(number) && number >= 0 && number < digits.length) {
     see(image(number), `test image ${number}, ${digitName(digits[number])}`, number);
   }
 }
