@@ -103,7 +103,7 @@ def test_two_models_are_swapped(open_explorer, tmp_path, digits):
         ["x", "tf-1.4.0/parameter20.ckpt"], 0, 3]
     np.testing.assert_allclose(np.reshape(browser.execute_script("return Array.from(models[0].means)"), (-1, 3)),
                                pictures.means(prefix, digits.test.images), atol=1e-4)
-    assert text(browser, "progress") == "60 of 60 test images encoded"
+    assert text(browser, "progress") == ""
 
 
 @pytest.mark.parametrize("beside", [True, False], ids=["beside a model", "on a blank page"])
@@ -162,6 +162,22 @@ def test_a_folder_is_dropped(open_explorer, tmp_path):
     wait(browser, "models.length === 1")
     assert browser.execute_script("return models[0].name") == "run/deeper/parameter3.ckpt"
     assert text(browser, "error") == ""
+
+
+def test_a_folder_is_read_as_firefox_gives_it(explorer_page):
+    """Which has entries for it, whose reader gives some at a time, and no handles."""
+    paths = explorer_page.execute_async_script("""
+        const done = arguments[0];
+        const file = name => ({ name, isFile: true, file: resolve => resolve(new File(["x"], name)) });
+        const folder = (name, ...content) => ({ name, isFile: false, isDirectory: true, createReader: () => {
+          const rest = [...content];
+          return { readEntries: resolve => resolve(rest.splice(0, 1)) };
+        } });
+        const run = folder("run", file("a"), folder("deeper", file("b")), file("c"));
+        const items = [run, null].map(entry => (
+          { webkitGetAsEntry: () => entry, getAsFile: () => new File(["x"], "d") }));
+        dropped({ items }).then(files => done(files.map(([path, content]) => [path, content.size])));""")
+    assert paths == [[path, 1] for path in ("run/a", "run/deeper/b", "run/c", "d")]
 
 
 @pytest.mark.parametrize("place", ["top", "bottom"])

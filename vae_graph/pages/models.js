@@ -86,12 +86,13 @@ function encodeImages(model) {
   const source = new Blob([$("network").textContent, "onmessage = encodeAll;"], { type: "text/javascript" });
   model.worker = new Worker(URL.createObjectURL(source));
   model.worker.onmessage = ({ data: { n_encoded, means } }) => {
-    showProgress(`${n_encoded.toLocaleString("en")} of ${digits.length.toLocaleString("en")} test images encoded`);
+    const isMap = model === models[0];
+    if (isMap) showProgress(means ? "" : `${n_encoded} of ${digits.length} test images encoded`);
     if (!means) return;
     model.means = means;
     model.plane = latentPlane(means, model.sizes.z);
     model.worker.terminate();
-    if (model === models[0]) redrawAll();
+    if (isMap) redrawAll();
   };
   model.worker.onerror = () => showProgress("The test images cannot be encoded here: this window allows no worker.");
   model.worker.postMessage({ sizes: model.sizes, weights: model.weights, images });

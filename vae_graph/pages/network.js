@@ -36,7 +36,7 @@ function encodeAll({ data: { sizes, weights, images } }) {            // what a 
     means.set(encode({ sizes, weights }, pixels).mean, i * sizes.z);
     if (i % 500 === 499) postMessage({ n_encoded: i + 1 });
   }
-  postMessage({ n_encoded: n, means });
+  postMessage({ means });
 }
 
 // ---- The plane in which a latent space is shown: all of it if n_z is at most 2, else that of the first two
