@@ -106,7 +106,8 @@ def test_two_models_are_swapped(open_explorer, tmp_path, digits):
     assert text(browser, "progress") == ""
 
 
-@pytest.mark.parametrize("beside", [True, False], ids=["beside a model", "on a blank page"])
+@pytest.mark.parametrize("beside", [
+    pytest.param(True, id="beside a model", marks=pytest.mark.slow), pytest.param(False, id="on a blank page")])
 def test_of_several_checkpoints_two_are_opened(open_explorer, tmp_path, beside):
     browser = open_explorer(PREFIX if beside else None)
     choose(browser, *(write_network(tmp_path / f"parameter{number}.ckpt") for number in (7, 12, 0)))
@@ -116,6 +117,7 @@ def test_of_several_checkpoints_two_are_opened(open_explorer, tmp_path, beside):
                                       "3 checkpoints: the page shows 2.")
 
 
+@pytest.mark.slow
 def test_a_sound_checkpoint_is_opened_beside_a_damaged_one(open_explorer, tmp_path):
     browser = open_explorer()
     prefixes = [write_network(tmp_path / f"parameter{number}.ckpt") for number in (0, 1)]
@@ -180,7 +182,7 @@ def test_a_folder_is_read_as_firefox_gives_it(explorer_page):
     assert paths == [[path, 1] for path in ("run/a", "run/deeper/b", "run/c", "d")]
 
 
-@pytest.mark.parametrize("place", ["top", "bottom"])
+@pytest.mark.parametrize("place", ["bottom", pytest.param("top", marks=pytest.mark.slow)])
 def test_a_refusal_is_said_where_it_is_seen(explorer_page, tmp_path, place):
     (tmp_path / "x.png").write_bytes(b"no checkpoint")
     explorer_page.set_window_size(1280, 800)
@@ -196,6 +198,7 @@ def test_a_refusal_is_said_where_it_is_seen(explorer_page, tmp_path, place):
     explorer_page.set_window_size(1200, 900)
 
 
+@pytest.mark.slow
 def test_the_step_of_other_programs_is_shown(explorer_page, tmp_path):
     values = checkpoints.read_variables(PREFIX)
     del values["Variable"]

@@ -26,7 +26,7 @@ def emulate(explorer_page):
 UNDO = {"DeviceMetricsOverride": "clearDeviceMetricsOverride"}
 
 
-@pytest.mark.parametrize("width", [1200, 520, 320])
+@pytest.mark.parametrize("width", [1200, 320, pytest.param(520, marks=pytest.mark.slow)])
 def test_the_page_fits_its_window(explorer_page, emulate, width):
     emulate("DeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
     explorer_page.execute_script("say('refused_'.repeat(99))")
@@ -88,7 +88,8 @@ def test_the_icon_is_loaded_under_the_pages_policy(explorer_page):
         icon.src = document.querySelector('link[rel=icon]').href;""")
 
 
-@pytest.mark.parametrize("prefix", [PREFIX, None], ids=["dots", "decoded digits"])
+@pytest.mark.parametrize("prefix", [
+    pytest.param(PREFIX, id="dots", marks=pytest.mark.slow), pytest.param(None, id="decoded digits")])
 def test_a_resize_decodes_and_encodes_nothing_but_the_point(open_explorer, prefix):
     browser = open_explorer()
     if prefix is None:

@@ -138,8 +138,8 @@ def test_the_nearest_test_image_is_the_nearest_in_z(open_explorer, tmp_path, dig
 
 
 @pytest.mark.parametrize(("n_z", "has_images", "names"), [
-    (1, True, ["z1"]), (2, True, ["z1", "z2"]), (5, True, ["PC 1", "PC 2"]), (1, False, ["z1"]),
-    (5, False, ["z1", "z2"])])
+    (1, True, ["z1"]), (5, False, ["z1", "z2"]), *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        (2, True, ["z1", "z2"]), (5, True, ["PC 1", "PC 2"]), (1, False, ["z1"])))])
 def test_the_axes_are_named_for_what_they_show(open_explorer, tmp_path, n_z, has_images, names):
     prefix = write_network(tmp_path / "x", n_z)
     browser = open_explorer(prefix if has_images else None)
