@@ -229,7 +229,7 @@ def test_explore_takes_two_checkpoints_or_none(old, capsys):
 
 
 def test_explore_shows_the_training_of_a_folder(old, capsys):
-    path = Path("figures", "checkpoint", "other", "explorer.html")
+    path = Path("figures", "old-parameter20", "other", "explorer.html")
     for given, epochs in ((old, "[0, 20]"), (old / "parameter20.ckpt", None)):
         run(capsys, "explore", given, *OTHER)
         page = path.read_text(encoding="utf-8")

@@ -43,7 +43,7 @@ def test_the_page_contains_the_network_the_map_and_the_images(page, digits):
 
 
 def test_the_page_loads_no_external_resources(page):
-    assert not re.findall(rb"https?:|src=|@import|fetch\(|XMLHttp|import\(", page)
+    assert not re.findall(rb"https?:|src=|@import|fetch\(|XMLHttp|import\(", page.replace(b'<a href="https:', b""))
 
 
 def test_weights_beyond_float16_are_refused(digits, tmp_path):
