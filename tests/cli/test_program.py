@@ -232,6 +232,17 @@ class TestWithoutMnist:
         assert {path.name for path in Path("checkpoints").iterdir()} == {"rendered"}
 
 
+def test_a_checkpoint_or_a_file_in_place_of_a_folder(in_tmp, capsys):
+    Path("old").mkdir()
+    Path("old", "parameter199.ckpt.index").touch()
+    assert run_mnist.main(["--dataset", "other", *SMALL, "--checkpoint_dir", "old/parameter199.ckpt"]) == 2
+    assert one_line_error(capsys) == (f"--checkpoint_dir: expected a folder, found the checkpoint "
+                                      f"{Path('old', 'parameter199.ckpt')}; its folder is old")
+    assert [path.name for path in Path("old").iterdir()] == ["parameter199.ckpt.index"]
+    assert run_mnist.main([*SMALL, "--data_dir", "old/parameter199.ckpt.index"]) == 2
+    assert one_line_error(capsys).endswith(": expected the folder of MNIST's files, found a file; its folder is old")
+
+
 @pytest.mark.parametrize("flag", ["--checkpoint_dir", "--figures_dir"])
 def test_an_unwritable_folder_is_refused_before_training(in_tmp, flag, capsys):
     (in_tmp / "file").touch()

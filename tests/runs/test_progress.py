@@ -120,6 +120,17 @@ def test_without_a_record_the_flags_are_named(digits, tmp_path, capsys):
     assert history["epoch"] == [1]
 
 
+def test_a_network_without_slots_is_left_where_it_is(digits, tmp_path):
+    """It is not damaged: it must not be moved aside and replaced by a new run."""
+    sizes = checkpoints.LayerSizes(784, SETTINGS.n_hidden_encoder, SETTINGS.n_z, SETTINGS.n_hidden_decoder)
+    write_checkpoint(tmp_path / "parameter199.ckpt", {
+        name: np.zeros(shape, np.float32) for name, shape in checkpoints.model_shapes(sizes).items()})
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(SettingsError, match=r"without them: it can be used, but not trained further"):
+        train(digits, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
 def test_without_a_valid_checkpoint_a_new_run_begins(digits, tmp_path, capsys):
     """The earlier record is archived too: it would conflict with the new one."""
     train(digits, tmp_path, num_epoch=1)
@@ -129,21 +140,6 @@ def test_without_a_valid_checkpoint_a_new_run_begins(digits, tmp_path, capsys):
     assert f"the skipped files are now in {tmp_path / 'earlier-1'}" in capsys.readouterr().out
     assert history["epoch"] == [0, 1]
     assert (tmp_path / "earlier-1" / "resume.json").exists()
-
-
-def test_weights_without_adams_slots_are_archived(digits, tmp_path, capsys):
-    prefix, _ = train(digits, tmp_path / "run", num_epoch=1)
-    weights = checkpoints.read_network(prefix)[1]
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    write_checkpoint(folder / "parameter1.ckpt", weights)
-    capsys.readouterr()
-    train(digits, folder, num_epoch=2)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"skipped: {folder / 'parameter1.ckpt'}: expected the variable ")
-    assert lines[1] == f"the skipped files are now in {folder / 'earlier-1'}"
-    assert lines[3].startswith("Epoch:  0 ")
-    assert checkpoints.read_variables(str(folder / "earlier-1" / "parameter1.ckpt")).keys() == weights.keys()
 
 
 @pytest.mark.parametrize(("name", "value"), [

@@ -35,6 +35,9 @@ def load_data(flags: argparse.Namespace) -> DataSet:
     """The data set that the flags ask for."""
     data = vae_graph.data
     data_folder = data.data_folder(flags.data_dir)
+    if data_folder.is_file():
+        raise data.DataError(f"{data_folder}: expected the folder of MNIST's files, found a file; its folder is "
+                             f"{data_folder.parent}")
     if flags.dataset == "rendered":
         return data.rendered_digits()
     if flags.dataset == "other":

@@ -70,6 +70,10 @@ def _results_of_others(folder: Path, prefixes: Sequence[str]) -> dict[str, list[
 
 def writable_folder(flag: str, path: Path) -> Path:
     """Create the folder and try to write to it now, not after a quarter of an hour of training."""
+    for place in (path, *path.parents):
+        if Path(f"{place}.index").exists():      # a folder of that name would hide it from every command
+            raise SettingsError(f"{flag}: expected a folder, found the checkpoint {place}; its folder is "
+                                f"{place.parent}")
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):

@@ -64,7 +64,8 @@ def load_run(folder: str | Path, settings: Settings, data_sha256: dict[str, str]
         default_towers: the number of a new run, if `n_towers` is None.
 
     Raises:
-        SettingsError: a batch is larger than the training set, or the run has other settings or data.
+        SettingsError: a batch is larger than the training set, the run has other settings or data, or its checkpoints
+            hold the network only.
         CheckpointError: its record is invalid, or the folder cannot be written to and read back.
         OSError: a file cannot be read.
     """
@@ -78,6 +79,8 @@ def load_run(folder: str | Path, settings: Settings, data_sha256: dict[str, str]
     n_batches = n_images // settings.batch_size
     record = RunRecord(settings, data_sha256, n_towers or default_towers)
     checkpoint, problems = _latest_to_resume(folder)
+    if problems and not checkpoint:
+        _check_trainable(folder)
     if checkpoint:
         if checkpoint.sizes.n_input != n_input:
             raise CheckpointError(f"{checkpoint.prefix}: expected a network for images of {n_input} pixels, found one "
@@ -104,6 +107,14 @@ def _latest_to_resume(folder: Path) -> tuple[Checkpoint | None, dict[str, Checkp
     valid = [checkpoint for checkpoint, _ in found if checkpoint]
     problems = {prefix: problem for _, some in found for prefix, problem in some.items()}
     return max(valid, key=lambda checkpoint: checkpoint.step, default=None), problems
+
+
+def _check_trainable(folder: Path) -> None:
+    """Raise SettingsError if a folder holds a trained network, but without what resuming needs: it is not damaged."""
+    if network := checkpoints.latest_valid(folder)[0]:
+        raise SettingsError(f"--checkpoint_dir: expected checkpoints with a step counter and Adam's slots, found "
+                            f"{network.prefix} without them: it can be used, but not trained further; use another "
+                            "--checkpoint_dir, or start a new run with --restart")
 
 
 def _resume(folder: Path, saved: RunRecord, new: RunRecord, checkpoint: Checkpoint, n_batches: int,
