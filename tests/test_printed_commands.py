@@ -60,7 +60,8 @@ def shortened(command):
 def test_commands_are_found():
     found = {page: commands(page) for page in PAGES}
     assert len(PAGES) >= 7
-    assert any(command.endswith("&& python run_mnist.py") for command in found["README.md"])
+    assert {"python3 -m venv .venv && . .venv/bin/activate && pip install -e .", "python run_mnist.py"} <= {
+        *found["README.md"]}
     assert "python run_mnist.py inspect figures/weights/original" in found["README.md"]
     assert "python -m tests.stress.kills" in found["tests/stress/README.md"]
     assert sum(map(len, found.values())) >= 50
