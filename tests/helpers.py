@@ -23,6 +23,7 @@ from vae_graph.cli import parser
 from vae_graph.training_graph import Step, TrainingGraph, training_graph
 
 BLOCK = r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?"              # of a page, and what it prints
+UPDATES = ("AssignVariableOp", "AssignAddVariableOp", "ResourceApplyAdam", "SaveV2", "RestoreV2")
 NO_PROCESS = f"{files.HOST}-{2**22 + 1}"           # in the name of an incomplete file; Linux has fewer processes
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no equivalent")
@@ -151,6 +152,29 @@ def one_line_error(capsys):
 def parse_flags(argv):
     """The program's flags."""
     return parser.parse_flags(run_mnist.COMMANDS, argv)
+
+
+def without_optimizations():
+    """The configuration of a session in which each operation runs under its own name."""
+    config = tf.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    config.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
+    config.graph_options.optimizer_options.do_constant_folding = False
+    return config
+
+
+def is_of_variables(op):
+    """Whether an operation initializes, saves or restores variables."""
+    return "/Initializer/" in op.name or op.type == "VarIsInitializedOp" or op.name.startswith("save/")
+
+
+def after_updates(graph):
+    """The operations that update a variable or wait for an update."""
+    found = set()
+    for op in graph.get_operations():
+        if op.type in UPDATES or found & {*(tensor.op for tensor in op.inputs), *op.control_inputs}:
+            found.add(op)
+    return found
 
 
 def comparable(printed):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.helpers import write_checkpoint
+from tests.helpers import after_updates, is_of_variables, without_optimizations, write_checkpoint
 from tests.small import ORACLE_DIR, ROOT
 from vae_graph import checkpoints
 from vae_graph.model import Variational_autoencoder
 from vae_graph.numpy_session import OPERATIONS, Session
-from vae_graph.pages import graph
+from vae_graph.pages.program import build
 from vae_graph.settings import Settings
 from vae_graph.training_graph import inputs, learning_rate
 
@@ -90,8 +90,22 @@ def test_it_has_the_operation_types_of_the_program_and_no_others(program):
 
 @pytest.fixture(scope="module")
 def built():
-    """The graph of the graph page: two decoders, and a Saver."""
-    return graph.build(checkpoints.LayerSizes(784, 16, 2, 12))
+    """The graph of the graph page, which has two decoders and a Saver, and what its names stand for."""
+    with tf.Graph().as_default() as graph:
+        tf.set_random_seed(0)
+        return graph, build(784, 16, 2, 12)
+
+
+def values_before_updates(built, weights, images):
+    """The values of a training step's tensors, by their names; without what an update may change in the same run."""
+    graph, names = built
+    after = after_updates(graph)
+    tensors = [tensor for op in graph.get_operations() if op not in after and not is_of_variables(op)
+               for tensor in op.outputs if tensor.dtype.base_dtype not in (tf.resource, tf.string, tf.variant)]
+    with graph.as_default(), tf.Session(config=without_optimizations()) as session:
+        checkpoints.assign(session, weights)
+        values = session.run(tensors, {names["X"]: images, names["keep_prob"]: 0.6, names["any_z"]: np.zeros([4, 2])})
+    return {tensor.name: value for tensor, value in zip(tensors, values, strict=True)}
 
 
 @pytest.mark.parametrize("n_runs", [20, pytest.param(1000, marks=pytest.mark.slow)])
@@ -99,13 +113,13 @@ def test_random_runs_are_those_of_a_session_without_grappler(built, digits, n_ru
     """The same operations, and with the noise fed the same values, of what is fetched and of the variables after it."""
     random = np.random.default_rng(1)
     weights = checkpoints.read_variables(str(ORACLE_DIR / "parameter20.ckpt"))
-    recorded = graph.record(built, weights, digits.test.images[:4])
-    tensors = [name for name, value in recorded.items() if value.dtype != object]
-    feedable = [name for name in tensors if built.graph.is_feedable(built.graph.get_tensor_by_name(name))]
+    recorded, (graph, names) = values_before_updates(built, weights, digits.test.images[:4]), built
+    tensors = [*recorded]
+    feedable = [name for name in tensors if graph.is_feedable(graph.get_tensor_by_name(name))]
     noise = [name for name in tensors if re.search(r"Random(Uniform|StandardNormal):0$", name)]
-    ours = Session(built.graph.as_graph_def())
+    ours = Session(graph.as_graph_def())
     outcomes = []
-    with built.graph.as_default(), tf.Session(config=graph.session_config()) as session:
+    with graph.as_default(), tf.Session(config=without_optimizations()) as session:
         for _ in range(n_runs):
             checkpoints.assign(session, weights)
             ours.variables.update(weights)
@@ -114,7 +128,7 @@ def test_random_runs_are_those_of_a_session_without_grappler(built, digits, n_ru
             if random.random() < 0.8:
                 fed += ["input_data:0", "dropout_rate:0", "any_z:0"]
             if random.random() < 0.2:
-                fetches.append(built.train_op.name)
+                fetches.append(names["train_op"].name)
             outcomes.append(_compare(session, ours, fetches, {name: recorded[name] for name in fed}))
     assert {*outcomes} <= {"equal", "not fed", "in any order"}
     assert outcomes.count("equal") > n_runs / 2
@@ -225,7 +239,7 @@ def test_what_is_fed_is_not_computed(program):
 
 
 def test_an_operation_runs_for_those_of_its_outputs_that_are_not_fed():
-    with tf.Graph().as_default() as tf_graph, tf.Session(config=graph.session_config()) as session:
+    with tf.Graph().as_default() as tf_graph, tf.Session(config=without_optimizations()) as session:
         r0, r1 = tf.raw_ops.BroadcastGradientArgs(s0=[1, 3], s1=[4, 1])
         fetches = [r0 + 1, r1 + 1]
         expected = session.run(fetches, {r0: [7]})

@@ -40,3 +40,12 @@ def readout(browser):
 
 def text(browser, name):
     return browser.execute_script(f"return $('{name}').textContent")
+
+
+def set_size(browser, width, height):
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+
+
+def values_of(browser, name, values="shown.values"):
+    return np.array(browser.execute_script(f"return Array.from({values}.get('{name}').data)"))

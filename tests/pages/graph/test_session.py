@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from tests.helpers import UPDATES, after_updates, is_of_variables, without_optimizations
 from tests.numpy_network import PREFIX
 from tests.pages.helpers import wait
 from vae_graph import checkpoints
 from vae_graph.pages import graph, program
 
 N_IMAGES, TOLERANCE = 4, 1e-4
-UPDATES = ("AssignVariableOp", "AssignAddVariableOp", "ResourceApplyAdam", "SaveV2", "RestoreV2")
 RANDOM = ("RandomUniform", "RandomStandardNormal")
 
 
@@ -25,15 +25,6 @@ class Reference(NamedTuple):
     names: dict
     assign: list                 # gives every variable the value that it has on the page
     values: dict                 # tensors' values by their names
-
-
-def without_optimizations():
-    """A session in which each operation runs under its own name."""
-    config = tf.ConfigProto()
-    config.graph_options.rewrite_options.disable_meta_optimizer = True
-    config.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
-    config.graph_options.optimizer_options.do_constant_folding = False
-    return config
 
 
 @pytest.fixture(scope="module")
@@ -51,24 +42,12 @@ def reference(digits):
                   for variable, value in zip(variables, session.run(variables), strict=True)]
         feeds = {names["X"]: digits.test.images[:N_IMAGES], names["keep_prob"]: 0.6,
                  names["any_z"]: np.eye(N_IMAGES, 2)}
-        tensors = [tensor for op in built.get_operations() if not _is_of_variables(op) for tensor in op.outputs
+        tensors = [tensor for op in built.get_operations() if not is_of_variables(op) for tensor in op.outputs
                    if tensor.dtype.base_dtype in (tf.float32, tf.int32, tf.bool)]
         # Without what an update may change in the same run.
-        after = _after_updates(built)
+        after = after_updates(built)
         values = session.run({tensor.name: tensor for tensor in tensors if tensor.op not in after}, feeds)
         yield Reference(session, names, assign, values)
-
-
-def _is_of_variables(op):
-    return "/Initializer/" in op.name or op.type == "VarIsInitializedOp" or op.name.startswith("save/")
-
-
-def _after_updates(built):
-    found = set()
-    for op in built.get_operations():
-        if op.type in UPDATES or found & {*(tensor.op for tensor in op.inputs), *op.control_inputs}:
-            found.add(op)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +116,8 @@ def random_runs(reference, n_runs):
     built = reference.session.graph
     names = [*reference.values]
     feedable = [name for name in names if built.is_feedable(built.get_tensor_by_name(name))]
-    updates = [op.name for op in _after_updates(built)
-               if not op.outputs and not _is_of_variables(op) and op.name != "init"]
+    updates = [op.name for op in after_updates(built)
+               if not op.outputs and not is_of_variables(op) and op.name != "init"]
     noise = [tensor for tensor in feedable if built.get_tensor_by_name(tensor).op.type in RANDOM]
     placeholders = [reference.names[name].name for name in ("X", "keep_prob", "any_z")]
     existing = {op.name for op in built.get_operations()}

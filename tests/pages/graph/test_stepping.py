@@ -1,0 +1,72 @@
+"""Stepping, searching, folding, the keyboard."""
+
+
+import pytest
+
+from tests.pages.helpers import text, wait
+
+
+def test_stepping_goes_on_from_the_selection_and_is_announced(open_page):
+    browser = open_page("#scene-3")
+    browser.execute_script("select(producer('decoder_hidden_1/Elu'))")
+    names = []
+    for button in ("next", "next", "previous"):
+        browser.find_element("id", button).click()
+        names.append(text(browser, "operation-name"))
+    order = browser.execute_script("return shown.order.map(({ name }) => name)")
+    at = order.index("decoder_hidden_1/Elu")
+    assert names == [order[at + 1], order[at + 2], order[at + 1]]
+    assert text(browser, "announcement") == (f"Step {at + 2} of 136: {names[0]}, Const, []. model.py:66")
+    browser.execute_script("select(producer('gradients/add_5_grad/tuple/group_deps'))")      # which does not run
+    browser.find_element("id", "previous").click()
+    assert text(browser, "operation-name") == order[-1]
+    browser.execute_script("$('speed').value = 10; select(shown.order[3])")
+    browser.find_element("id", "play").click()
+    wait(browser, "shown.order.indexOf(run.selected) >= 6")
+    browser.find_element("id", "play").click()
+    assert browser.execute_script("return timer") is None
+
+
+@pytest.mark.parametrize(("words", "name"), [
+    ("ELBO", "add_5"), ("h4", "decoder_hidden_1/Elu"), ("w6", "decoder_output/w6"), ("global_step", "Variable"),
+    ("encoder_z/b3/Adam_1", "encoder_z/b3/Adam_1"), ("random_normal:0", "random_normal"),
+    ("sigmoidgrad", "gradients/decoder_output/Sigmoid_grad/SigmoidGrad")])
+def test_an_operation_is_found_by_its_name(opened, words, name):
+    opened.execute_script("$('search').value = arguments[0]; $('search').dispatchEvent(new Event('change'))", words)
+    assert text(opened, "operation-name") == name
+
+
+def test_a_line_folds_and_what_is_in_it_is_found(opened):
+    rows = "return lines.filter(({ row }) => row.checkVisibility()).length"
+    before = opened.execute_script(rows)
+    opened.execute_script("lines.find(({ code }) => code.startsWith('mean, std')).row.previousSibling.click()")
+    assert opened.execute_script(rows) == before - 7
+    opened.execute_script("select(producer('encoder_z/Softplus'))")
+    assert opened.execute_script(rows) == before
+
+
+def test_the_keyboard_moves_through_the_lines(open_page):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = open_page("#scene-3")
+    browser.execute_script("document.querySelector('.row[aria-current=true]').focus()")
+    for key, code in ((Keys.ARROW_DOWN, "X_out = Bernoulli_decoder("), (Keys.ARROW_UP, "z = mean +")):
+        browser.switch_to.active_element.send_keys(key)
+        assert code in browser.switch_to.active_element.text
+        assert code in text(browser, "line-code")
+
+
+def test_the_focus_stays_where_a_key_is_pressed(open_page):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = open_page("#scene-3")
+    for button in ("#outputs button[aria-label='fetch add:0']", "#scenes li:nth-child(5) button", "#graph g.runs"):
+        browser.execute_script("document.querySelector(arguments[0]).focus()", button)
+        label = browser.switch_to.active_element.text
+        browser.switch_to.active_element.send_keys(Keys.ENTER)
+        assert browser.switch_to.active_element.text == label
+    assert browser.execute_script("return location.hash.startsWith('#scene-7') && run.fetches.length") == 1
+    browser = open_page("#scene-3")
+    browser.find_element("css selector", "[aria-label='Number of images']").send_keys(Keys.BACKSPACE, "2", Keys.TAB)
+    wait(browser, "!isScheduled")
+    assert browser.switch_to.active_element.get_attribute("aria-label") == "First test image"

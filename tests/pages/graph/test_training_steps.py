@@ -1,0 +1,67 @@
+"""Runs that change variables, and their undoing."""
+
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from tests.numpy_network import PREFIX
+from tests.pages.helpers import text, values_of
+from vae_graph import checkpoints
+
+
+def test_training_steps_lower_the_loss_and_can_be_undone(open_page):
+    browser = open_page("#scene-9")
+    checksums = """return Object.fromEntries([...session.variables].map(([name, { data }]) =>
+        [name, Array.from(data).reduce((sum, x, i) => sum + x * (i % 97 + 1), 0)]))"""
+    before = browser.execute_script(checksums)
+    assert len(before) == 39
+    assert not browser.find_element("id", "undo").is_enabled()
+    browser.find_element("id", "ten").click()
+    after, losses = browser.execute_script(checksums), browser.execute_script("return losses")
+    assert after["Variable"] == 10
+    assert len(losses) == 11
+    assert losses[-1] < losses[0]
+    assert all(after[name] != value for name, value in before.items())
+    noise = values_of(browser, "random_normal:0")
+    browser.find_element("id", "again").click()
+    assert browser.execute_script(checksums)["Variable"] == 11
+    assert np.abs(values_of(browser, "random_normal:0") - noise).max() > 0.01
+    for expected, n_losses in ((after, 11), (before, 1)):
+        browser.find_element("id", "undo").click()
+        assert browser.execute_script(checksums) == expected
+        assert browser.execute_script("return losses.length") == n_losses
+    assert not browser.find_element("id", "undo").is_enabled()
+
+
+def test_changed_weights_are_said_and_undone_in_any_scene(open_page):
+    browser = open_page("#scene-10")
+    assert not browser.find_element("id", "undo").is_enabled()
+    browser.execute_script("openScene(data.scenes.find(({ number }) => number === '8')); runSteps(1)")
+    browser.execute_script("openScene(data.scenes[0])")
+    assert text(browser, "name").endswith(".ckpt, changed")
+    browser.find_element("id", "undo").click()
+    assert text(browser, "name").endswith(".ckpt")
+    assert not browser.find_element("id", "undo").is_displayed()
+
+
+def test_looking_at_a_training_step_changes_no_variable(open_page):
+    browser = open_page("#scene-9")
+    gradient = "gradients/decoder_output/MatMul_grad/MatMul_1:0"
+    assert browser.execute_script(f"return shown.values.get('{gradient}').shape") == [12, 784]
+    assert browser.execute_script("return scalar(session.variables.get('Variable'))") == 0
+
+
+def test_what_the_saver_writes_can_be_restored(open_page):
+    browser = open_page("#scene-10")
+    assert browser.execute_script("return session.files.size") == 0
+    browser.find_element("id", "again").click()
+    names = browser.execute_script("return [...session.files.get('parameter0.ckpt').keys()]")
+    assert names == [name for name, _ in tf.train.list_variables(PREFIX)]
+    browser.execute_script("openRun({ fetches: ['init'], feeds: [] }); runSteps(1)")
+    weights = checkpoints.read_network(PREFIX)[1]["encoder_hidden_1/w1"].astype(np.float16).ravel()
+    drawn = values_of(browser, "encoder_hidden_1/w1", "session.variables")
+    assert np.abs(drawn - weights).max() > 0.01
+    assert np.abs(drawn).max() <= np.sqrt(6 / (784 + 16))
+    browser.execute_script(
+        "openRun({ fetches: ['save/restore_all'], feeds: [['save/Const:0', 'parameter0.ckpt']] }); runSteps(1)")
+    np.testing.assert_array_equal(values_of(browser, "encoder_hidden_1/w1", "session.variables"), weights)
