@@ -49,3 +49,7 @@ def set_size(browser, width, height):
 
 def values_of(browser, name, values="shown.values"):
     return np.array(browser.execute_script(f"return Array.from({values}.get('{name}').data)"))
+
+
+def choose_image(browser, number):
+    browser.execute_script("$('number').value = arguments[0]; $('number').dispatchEvent(new Event('input'))", number)

@@ -13,6 +13,7 @@ from tests.pages.helpers import (
     FULL_SIZE,
     ORIGINAL,
     POINTS,
+    choose_image,
     decoded,
     readout,
     text,
@@ -69,7 +70,7 @@ def test_arrays_have_tensorflows_bits(explorer_page, old_format, prefix):
 
 def test_a_chosen_checkpoint_is_shown_beside_the_first(open_explorer, tmp_path, digits):
     browser = open_explorer(PREFIX)
-    browser.find_element("id", "number").send_keys("23")
+    choose_image(browser, 23)
     prefix = write_network(tmp_path / "my_model-7", n_z=3)
     choose(browser, prefix)
     wait(browser, "models.length === 2 && !waiting")
@@ -222,8 +223,8 @@ def test_on_the_page_without_a_checkpoint(open_explorer, old_format):
 @pytest.mark.parametrize(("name", "content", "found"), [
     ("x.index", b"", "a file that is not a checkpoint"),
     ("x", b"no checkpoint" * 10, "a file that is not a checkpoint"),
-    ("x.data-00000-of-00001", b"abc", "no .index file among x.data-00000-of-00001"),
-    ("x.meta", b"abc", "no .index file among no files")])
+    ("x.data-00000-of-00001", b"abc", "no .index file: choose it together with the .data file"),
+    ("x.meta", b"abc", "no .index file: choose it together with the .data file")])
 def test_other_files_get_one_sentence(explorer_page, tmp_path, name, content, found):
     path = tmp_path / name
     path.write_bytes(content)

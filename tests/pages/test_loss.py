@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from tests.helpers import write_network
 from tests.numpy_network import PREFIX, decode, encode, weights_of
-from tests.pages.helpers import gray, text, wait
+from tests.pages.helpers import choose_image, gray, text, wait
 from vae_graph import checkpoints, evaluation, model
 
 NUMBER = 23
@@ -15,7 +15,7 @@ NUMBER = 23
 @pytest.fixture
 def page(explorer_page):
     """With a test image that the encoder sees."""
-    explorer_page.find_element("id", "number").send_keys(str(NUMBER))
+    choose_image(explorer_page, NUMBER)
     return explorer_page
 
 
@@ -107,12 +107,14 @@ def test_the_ellipse_is_that_of_the_posterior(open_explorer, tmp_path, n_z):
 @pytest.mark.slow
 def test_two_models_have_their_own_losses(open_explorer, tmp_path):
     browser = open_explorer(PREFIX)
-    browser.find_element("id", "number").send_keys(str(NUMBER))
+    choose_image(browser, NUMBER)
     browser.find_element("id", "files").send_keys(
         "\n".join(map(str, checkpoints.files_of(write_network(tmp_path / "x", 3)))))
     wait(browser, "models.length === 2 && !waiting")
     shown = bars(browser)
     assert [*shown] == ["A: Recon_error", "A: KL", "B: Recon_error", "B: KL"]
     assert [shown[name][-4:] for name in ("A: KL", "B: KL")] == [" + 2", " + 3"]
+    z, mean = browser.execute_script("return [models[1].z, encode(models[1], seen.pixels).mean].map(v => [...v])")
+    assert z == mean                 # the image's own z, not that of the other model
     browser.find_element("id", "clear").click()
     assert bars(browser) == {}

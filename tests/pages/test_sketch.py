@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.numpy_network import encode, weights_of
-from tests.pages.helpers import gray, text
+from tests.pages.helpers import choose_image, gray, text
 
 
 def draw_seven(browser):
@@ -49,7 +49,7 @@ def test_it_is_encoded_and_reconstructed(explorer_page):
 
 @pytest.mark.slow
 def test_a_test_image_is_encoded(explorer_page, digits):
-    explorer_page.find_element("id", "number").send_keys("23")
+    choose_image(explorer_page, 23)
     np.testing.assert_allclose(seen(explorer_page).ravel(), digits.test.pixels[23], atol=1)
     [mean], _ = encode(weights_of(), digits.test.images[23:24])
     np.testing.assert_allclose(explorer_page.execute_script("return point"), mean, atol=2e-3)
@@ -59,6 +59,7 @@ def test_the_number_field_shows_the_number_of_the_image_that_is_seen(explorer_pa
     from selenium.webdriver.common.keys import Keys
 
     field = explorer_page.find_element("id", "number")
+    field.send_keys(Keys.CONTROL, "a")
     field.send_keys("23")
     assert text(explorer_page, "what").startswith("what the encoder sees: test image 23, a")
     field.send_keys("99", Keys.TAB)                      # there is no image 2399

@@ -300,7 +300,7 @@ function readCheckpoint(files) {                                     // files: b
       const name = index.slice(0, -".index".length);
       return { name, format: "V2", variables: readV2(files, name) };
     }
-    if (!single) throw new CheckpointError(`no .index file among ${names.join(", ") || "no files"}`);
+    if (!single) throw new CheckpointError("no .index file: choose it together with the .data file");
     return { name: single, format: "V1", variables: readV1(files[single]) };
   } catch (error) {
     if (error instanceof CheckpointError) throw error;

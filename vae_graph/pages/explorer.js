@@ -32,9 +32,11 @@ function redrawAll() {
   drawBackground();
   buildFilm();
   buildSliders();
+  const isNew = models.map(model => !model.z);
   moveToZ(models.map(model => model.z ?? toZ(model, point)));
   showPins();
-  showEncoded();
+  const codes = showEncoded();                 // a new model shows the image, not the z of another
+  if (seen && isNew.includes(true)) moveToZ(models.map((model, i) => isNew[i] ? codes[i] : model.z));
   encodeImages(models[0]);
 }
 
@@ -77,7 +79,7 @@ async function start() {
   if (!data.images) return;
   images = await gunzip(bytes(data.images));
   $("number").max = digits.length - 1;
-  seeNumber(0);                              // so that there is something to see
+  seeNumber(Math.min(2, digits.length - 1));           // of MNIST a 1, which is reconstructed well
   encodeImages(models[0]);
   recallPlace();
 }

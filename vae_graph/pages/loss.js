@@ -3,6 +3,7 @@
 // The loss of the image that the encoder sees, as in vae_graph/model.py: its two terms, and the first pixel by pixel.
 
 const LARGEST_FLOAT32_BELOW_1 = 1 - 2 ** -24;
+const TYPICAL_LOSS = 200;                    // the length of the bars, so that images can be compared
 
 function pixelLosses(X, X_out) {             // -log p(X|z) of each pixel, in nats
   return X.map((x, i) => {
@@ -25,7 +26,8 @@ function showLoss(encoded) {                 // { model, mean, std, X_out, isSam
     model.heat.nextSibling.textContent = `-log p${by}, per pixel; white: ${largest.toFixed(1)} nats`;
     return { Recon_error: losses.reduce((sum, value) => sum + value, 0), KL: klDivergence({ mean, std }), model };
   });
-  const scale = terms.reduce((most, { Recon_error, KL, model }) => Math.max(most, Recon_error, KL + model.sizes.z), 1);
+  const scale = terms.reduce((most, { Recon_error, KL, model }) => Math.max(most, Recon_error, KL + model.sizes.z),
+                             TYPICAL_LOSS);
   $("bars").replaceChildren(...terms.flatMap(({ Recon_error, KL, model }) => [
     ...bar(`${labelled(model)}Recon_error`, [Recon_error / scale], Recon_error.toFixed(2)),
     ...bar(`${labelled(model)}KL`, [KL / scale, model.sizes.z / scale], `${KL.toFixed(2)} + ${model.sizes.z}`),
