@@ -58,6 +58,8 @@ function onKey(event) {
   rememberPlace();
 }
 
+const halves = base64 => fromFloat16(bytes(base64).buffer);
+
 async function start() {
   digits = bytes(data.digits ?? "");
   for (const id of ["legend", "of-number"]) $(id).hidden = !digits.length;
@@ -67,8 +69,8 @@ async function start() {
     return entry;
   }));
   for (const { name, sizes, weights, means, film } of data.models) {
-    addModel({ name, sizes, facts: "built in, in float16", variables: new Map(), means: float16(means), film: film && filmOf(film),
-               weights: Object.fromEntries(Object.entries(weights).map(([key, value]) => [key, float16(value)])) });
+    addModel({ name, sizes, facts: "built in, in float16", variables: new Map(), means: halves(means), film: film && filmOf(film),
+               weights: Object.fromEntries(Object.entries(weights).map(([key, value]) => [key, halves(value)])) });
   }
   const dots = digits.length
     ? `Every dot is one of ${digits.length.toLocaleString("en")} test images of ${data.data}, at the mean of its q(z|X).`
@@ -77,7 +79,7 @@ async function start() {
     + "that z. A click or Enter pins the point; two pins show the walk between them.";
   redrawAll();
   if (!data.images) return;
-  images = await gunzip(bytes(data.images));
+  images = new Uint8Array(await unpack(data.images));
   $("number").max = digits.length - 1;
   seeNumber(Math.min(2, digits.length - 1));           // of MNIST a 1, which is reconstructed well
   encodeImages(models[0]);

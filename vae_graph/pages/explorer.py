@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vae_graph import checkpoints, pictures, plot
-from vae_graph.pages.template import fill
+from vae_graph.pages.template import fill, float16
 
-SCRIPTS = ("dom.js", "checkpoint.js", "network.js", "models.js", "files.js", "background.js", "map.js", "sliders.js",
-           "film.js", "loss.js", "sketch.js", "explorer.js")
+SCRIPTS = ("dom.js", "numbers.js", "checkpoint.js", "network.js", "models.js", "files.js", "background.js", "map.js",
+           "sliders.js", "film.js", "loss.js", "sketch.js", "explorer.js")
 MAX_MODELS = 2
 MAX_FRAMES = 11                  # of the film; each adds some 50 kB for 10,000 test images
 
@@ -91,11 +91,7 @@ def _film(training: Mapping[int, str], last: str, means: np.ndarray, images: np.
 
 
 def _float16(prefix: str, values: np.ndarray) -> str:
-    """Numbers as base64 of little-endian float16, row by row."""
-    largest = float(np.abs(values).max())
-    if largest > float(np.finfo(np.float16).max):
-        raise checkpoints.CheckpointError(f"{prefix}: expected numbers in the range of float16, found {largest:.4g}")
-    return _base64(values.astype("<f2").tobytes())
+    return _base64(float16(prefix, values).tobytes())
 
 
 def _base64(content: bytes) -> str:

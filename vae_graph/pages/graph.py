@@ -15,7 +15,7 @@ from vae_graph import checkpoints
 from vae_graph.evaluation import check_images
 from vae_graph.pages import lines, program
 from vae_graph.pages.scenes import scenes
-from vae_graph.pages.template import fill
+from vae_graph.pages.template import fill, float16
 
 SCRIPTS = ("dom.js", "numbers.js", "tensors.js", "operations.js", "session.js", "lines.js", "pictures.js", "layered.js",
            "feeds.js", "scenes.js", "listing.js", "drawing.js", "details.js", "training.js", "stepping.js", "graph.js")
@@ -40,7 +40,7 @@ def page(prefix: str, images: np.ndarray) -> bytes:
     pixels = np.rint(255 * images).astype(np.uint8)
     data = {"name": checkpoints.label(prefix), **graph_data(sizes),
             "scenes": [scene._asdict() for scene in scenes(sizes.n_z)],
-            "weights": {name: _gzipped(_float16(prefix, values)) for name, values in network.items()},
+            "weights": {name: _gzipped(float16(prefix, values)) for name, values in network.items()},
             "images": _gzipped(pixels)}
     return fill("graph.html", SCRIPTS, data)
 
@@ -80,13 +80,6 @@ def _attribute(op: tf.Operation, name: str) -> Any:
     numbers = [item.decode() if isinstance(item, bytes) else item for item in array.ravel().tolist()]
     # As in a TensorProto, one number stands for many that are equal.
     return {"shape": array.shape, "numbers": numbers[:1] if len({*numbers}) == 1 else numbers}
-
-
-def _float16(prefix: str, values: np.ndarray) -> np.ndarray:
-    largest = float(np.abs(values).max())
-    if largest > float(np.finfo(np.float16).max):
-        raise checkpoints.CheckpointError(f"{prefix}: expected numbers in the range of float16, found {largest:.4g}")
-    return values.astype("<f2")
 
 
 def _gzipped(values: np.ndarray) -> str:

@@ -7,25 +7,6 @@ const MAX_MODELS = 2;
 const models = [];                           // the map is the first one's
 let images = null, digits = new Uint8Array(0);
 
-// ---- The numbers in the page.
-
-function bytes(base64) {
-  return Uint8Array.from(atob(base64), character => character.charCodeAt(0));
-}
-
-const HALVES = Float32Array.from({ length: 1 << 16 }, (_, bits) => {                // every float16
-  const sign = bits >> 15 ? -1 : 1, exponent = bits >> 10 & 31, fraction = bits & 1023;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
-});
-
-const float16 = base64 => Float32Array.from(new Uint16Array(bytes(base64).buffer), bits => HALVES[bits]);
-
-async function gunzip(compressed) {
-  const stream = new Blob([compressed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
 const image = number => Float32Array.from(images.subarray(784 * number, 784 * (number + 1)), value => value / 255);
 
 // ---- Canvases of digits.

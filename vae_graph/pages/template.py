@@ -5,6 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from vae_graph.checkpoints import CheckpointError
+
 FOLDER = Path(__file__).parent
 
 
@@ -16,3 +20,11 @@ def fill(template: str, scripts: Sequence[str], data: Mapping[str, object]) -> b
     text = (FOLDER / template).read_text(encoding="utf-8")
     # In one pass: the data may have such marks in it.
     return re.sub(r"\{\{([\w.]+)\}\}", lambda mark: parts[mark[1]], text).encode()
+
+
+def float16(prefix: str, values: np.ndarray) -> np.ndarray:
+    """A checkpoint's numbers as little-endian float16; CheckpointError if one is out of its range."""
+    largest = float(np.abs(values).max())
+    if largest > float(np.finfo(np.float16).max):
+        raise CheckpointError(f"{prefix}: expected numbers in the range of float16, found {largest:.4g}")
+    return values.astype("<f2")

@@ -9,7 +9,7 @@ import pytest
 from tests.pages.helpers import set_size, text, wait
 from tests.small import ROOT
 from vae_graph import checkpoints
-from vae_graph.pages import graph
+from vae_graph.pages import template
 
 COMMITTED = ROOT / "figures" / "reference" / "checkpoint" / "graph.html"
 
@@ -48,7 +48,7 @@ def test_the_page_loads_no_external_resources(page):
 
 def test_weights_out_of_the_range_of_float16_are_refused():
     with pytest.raises(checkpoints.CheckpointError, match="a: expected numbers in the range of float16, found 7e\\+04"):
-        graph._float16("a", np.float32([7e4]))
+        template.float16("a", np.float32([7e4]))
 
 
 def test_the_committed_page_is_current(page):
