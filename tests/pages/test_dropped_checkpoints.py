@@ -102,9 +102,23 @@ def test_two_models_are_swapped(open_explorer, tmp_path, digits):
     wait(browser, "models[0].means && !waiting")
     assert browser.execute_script("return [models.map(({ name }) => name), pins.length, models[0].sizes.z]") == [
         ["x", "tf-1.4.0/parameter20.ckpt"], 0, 3]
+    assert browser.execute_script("return location.hash").count(",") == 2        # one z, and no pin of the other model
     np.testing.assert_allclose(np.reshape(browser.execute_script("return Array.from(models[0].means)"), (-1, 3)),
                                pictures.means(prefix, digits.test.images), atol=1e-4)
     assert text(browser, "progress") == ""
+
+
+def test_without_a_checkpoint_the_page_says_so(open_explorer):
+    browser = open_explorer(PREFIX)
+    assert text(browser, "introduction").startswith("Every dot is one of ")
+    browser.execute_script("[...$('models').querySelectorAll('button')].forEach(button => button.click())")
+    assert text(browser, "introduction").startswith("No checkpoint is shown.")
+    browser = open_explorer()
+    assert text(browser, "introduction").startswith("No checkpoint is shown.")
+    choose(browser, PREFIX)
+    wait(browser, "models.length === 1")
+    assert text(browser, "introduction").startswith("The map shows the digits that the decoder draws.")
+    assert not browser.find_element("id", "dot").is_displayed()
 
 
 @pytest.mark.parametrize("beside", [

@@ -37,10 +37,12 @@ def test_the_page_fits_its_window(explorer_page, emulate, width):
     map_box = explorer_page.find_element("id", "map").rect
     digit_box = explorer_page.find_element("css selector", "#decoded canvas").rect
     beside = digit_box["x"] >= map_box["x"] + map_box["width"]
-    below = digit_box["y"] >= map_box["y"] + map_box["height"]
-    assert (beside, below) == ((True, False) if width == 1200 else (False, True))
-    if width < 1200:                               # a finger needs room
-        assert explorer_page.find_element("id", "sketch").rect["width"] > 0.85 * width
+    above = digit_box["y"] + digit_box["height"] <= map_box["y"]
+    assert (beside, above) == ((True, False) if width == 1200 else (False, True))
+    if width < 1200:                               # a finger needs room, and hides what is below it
+        assert explorer_page.find_element("id", "sketch").rect["width"] > min(0.85 * width, 380)
+        pictures = explorer_page.find_elements("css selector", "#seen, #reconstructed canvas")
+        assert len({picture.rect["y"] for picture in pictures}) == 1
 
 
 @pytest.mark.parametrize("media", [{"features": [{"name": "forced-colors", "value": "active"}]}, {"media": "print"}],

@@ -78,6 +78,9 @@ def test_another_sample_is_decoded_and_measured(page, digits):
     after = bars(page)
     assert (after["KL"], after["Recon_error"] != before["Recon_error"]) == (before["KL"], True)
     assert page.execute_script("return models[0].reconstruction.nextSibling.textContent").endswith("from a sample")
+    page.find_element("id", "mean").click()
+    np.testing.assert_allclose(seen_z(page)[0], mean, atol=2e-3)
+    assert bars(page) == before
 
 
 @pytest.mark.parametrize("n_z", [5, *(pytest.param(n_z, marks=pytest.mark.slow) for n_z in (1, 2))])

@@ -23,7 +23,17 @@ function recallPlace() {
 
 let mapped = null;                           // the model whose map is shown
 
+function showIntroduction() {
+  const map = digits.length
+    ? `Every dot is one of ${digits.length.toLocaleString("en")} test images of ${data.data}, at the mean of its q(z|X).`
+    : "The map shows the digits that the decoder draws.";
+  $("introduction").textContent = models.length
+    ? `${map} Point anywhere: the decoder draws the digit of that z. Two pins show the walk between them.`
+    : "No checkpoint is shown. Drop one on this page, or choose its files, for a map of its latent space.";
+}
+
 function redrawAll() {
+  showIntroduction();
   $("views").hidden = !models.length;
   if (mapped !== models[0]) showProgress("");
   mapped = models[0];
@@ -62,7 +72,7 @@ const halves = base64 => fromFloat16(bytes(base64).buffer);
 
 async function start() {
   digits = bytes(data.digits ?? "");
-  for (const id of ["legend", "of-number"]) $(id).hidden = !digits.length;
+  for (const id of ["legend", "of-number", "dot"]) $(id).hidden = !digits.length;
   $("legend").append(...COLOURS.map((colour, number) => {
     const entry = element("li", { textContent: number });
     entry.style.setProperty("--colour", colour);
@@ -72,11 +82,7 @@ async function start() {
     addModel({ name, sizes, facts: "built in, in float16", variables: new Map(), means: halves(means), film: film && filmOf(film),
                weights: Object.fromEntries(Object.entries(weights).map(([key, value]) => [key, halves(value)])) });
   }
-  const dots = digits.length
-    ? `Every dot is one of ${digits.length.toLocaleString("en")} test images of ${data.data}, at the mean of its q(z|X).`
-    : "Drop a checkpoint on this page, or choose its files: the map shows the digits that its decoder draws.";
-  $("introduction").textContent = `${dots} Point anywhere, with mouse, finger or arrow keys: the decoder draws the digit of `
-    + "that z. A click or Enter pins the point; two pins show the walk between them.";
+  $("last").textContent = (digits.length - 1).toLocaleString("en");
   redrawAll();
   if (!data.images) return;
   images = new Uint8Array(await unpack(data.images));
@@ -96,6 +102,7 @@ for (const kind of ["pointerup", "pointercancel"]) sketch.addEventListener(kind,
 $("film").addEventListener("input", showFrame);
 $("clear").addEventListener("click", clearSketch);
 $("resample").addEventListener("click", resample);
+$("mean").addEventListener("click", goToMean);
 $("number").addEventListener("input", () => seeNumber($("number").valueAsNumber));
 $("number").addEventListener("change", showNumber);
 $("unpin").addEventListener("click", unpin);

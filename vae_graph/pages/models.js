@@ -43,17 +43,20 @@ function showModelsToo(added) {                                      // one besi
   added.forEach(addModel);
   modelsChanged();
   if (isFirst) recallPlace();
+  else rememberPlace();
 }
 
 function removeModel(model) {
   model.worker?.terminate();
   models.splice(models.indexOf(model), 1);
   modelsChanged();
+  rememberPlace();
 }
 
 function swapModels() {
   models.reverse();
   modelsChanged();
+  rememberPlace();
 }
 
 function modelsChanged() {

@@ -71,6 +71,11 @@ function resample() {                        // and go to the first of the new s
   moveToZ(showEncoded());
 }
 
+function goToMean() {
+  seen.isSample = false;
+  moveToZ(showEncoded());
+}
+
 function seeNumber(number) {                 // of a test image
   if (images && Number.isInteger(number) && number >= 0 && number < digits.length) {
     see(image(number), `test image ${number}, ${digitName(digits[number])}`, number);
@@ -91,7 +96,7 @@ function showEncoded() {                     // q(z|X), its samples, the reconst
   ellipse = first ? gaussianEllipse(models[0], toMap(models[0], first.mean), first.std) : null;
   $("encoded").textContent = encoded.map(({ model, mean, std }) =>
     `${labelled(model)}mean ${two(mean)}; std ${two(std)}`).join("\n");
-  $("resample").disabled = !seen;
+  $("resample").disabled = $("mean").disabled = !seen;
   showLoss(encoded);
   return encoded.map(({ z }) => z);
 }
