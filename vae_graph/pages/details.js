@@ -2,6 +2,8 @@
 
 // The selected line and operation: why it runs, its values, what it reads.
 
+const MAX_LINKS = 10;
+
 let areVariablesShown = false;                                 // as they are since the last run
 
 function showDetails() {
@@ -50,10 +52,17 @@ function choice(verb, name, disabled = false) {
 function showLinks(operation) {
   const link = (text, other) => button(text, () => select(other), { className: "link", title: other.name });
   const read = [...operation.inputs, ...operation.control];
-  $("reads").replaceChildren(...read.map(name => link(meaning(name), producer(name))));
+  const links = read.map(name => link(meaning(name), producer(name)));
+  $("reads").replaceChildren(...(links.length > MAX_LINKS ? [folded(`${links.length} operations`, links)] : links));
   const reading = Map.groupBy(readers.get(operation), ({ line }) => lines[line]);
   $("readers").replaceChildren(...[...reading].map(([line, [first]]) =>
     link(line.index === operation.line ? meaning(first.name) : place(line), first)));
+}
+
+function folded(title, content) {
+  const made = element("details");
+  made.append(element("summary", { textContent: title }), ...content);
+  return made;
 }
 
 // The operations that minimize and Saver make are in groups; those of the trained variables are in a table.

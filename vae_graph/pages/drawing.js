@@ -33,6 +33,7 @@ const isFed = ({ name, outputs }) => outputs.some((_, i) => run.feeds.has(`${nam
 // The boxes and edges of some operations of a line, and of the lines and groups that they read and that read them.
 function partOfGraph(line, own, isPart) {
   const boxes = new Map(), edges = new Map(), inside = new Set(own);
+  const ofVariables = new Set(line.own.map(({ group }) => group).filter(group => session.variables.has(group)));
   const named = called => called.name || called.code.split(" =")[0];
   const boxOf = operation => {
     if (!line.calls.length) {
@@ -44,8 +45,10 @@ function partOfGraph(line, own, isPart) {
   };
   const outside = (operation, side) => {
     const isGroup = operation.group && operation.line === line.index, other = lines[operation.line];
-    return { id: `${side} ${isGroup ? operation.group : operation.line}`, operation, isLink: true,
-             title: isGroup ? operation.group : named(other), text: isGroup ? named(other) : place(other) };
+    const isOfAll = ofVariables.has(operation.group) && !ofVariables.has(own[0].group);
+    const group = isOfAll ? `${ofVariables.size} variables` : operation.group;     // one box for the groups of all
+    return { id: `${side} ${isGroup ? group : operation.line}`, operation, isLink: true,
+             title: isGroup ? group : named(other), text: isGroup ? named(other) : place(other) };
   };
   const connect = (from, to, isControl, isUsed) => {
     for (const box of [from, to]) {
@@ -88,7 +91,7 @@ function drawBox({ operation, isLink, title, text, x, y, width }, selected) {
   const state = isLink ? "link" : `${isRun ? "runs" : ""} ${isFed(operation) ? "fed" : ""} ${isFetched ? "fetched" : ""}`;
   const box = svg("g", {
     class: `${state} ${operation === selected ? "selected" : ""}`, tabindex: 0, role: "button",
-    "aria-description": isLink ? "in another line" : isRun ? "runs" : "does not run" });
+    "aria-label": `${title} ${text}, ${isLink ? "in another line" : isRun ? "runs" : "does not run"}` });
   const written = (words, dy, size) => {
     const made = svg("text", { x: x + width / 2, y: y + dy, class: size });
     made.textContent = words;

@@ -107,7 +107,7 @@ function openRun({ fetches, feeds, selected }) {
   }
   run.selected = selected ? producer(selected) : null;
   run.line = selected ? lines[run.selected.line] : null;
-  [isTwice, moved, losses, fedFields] = [false, null, [], ""];
+  [isTwice, moved, losses, fedFields, images.drawn] = [false, null, [], "", null];
   const [, ...others] = lines.filter(({ calls, caller }) => calls.length && caller === null);
   const executed = prune(run.fetches, name => run.feeds.has(name));
   closed.clear();
@@ -138,7 +138,7 @@ function showRun() {
   $("again").disabled = $("ten").disabled = !run.fetches.length || shown.errors.length > 0;
   $("undo").hidden = !update && !past.length;
   $("undo").disabled = !past.length;
-  $("ten").hidden = !isTraining();
+  $("ten").hidden = ![...shown.executed].some(({ type }) => type === "ResourceApplyAdam");
   $("noise").hidden = !run.feeds.has(NOISE) && !shown.executed.has(producer(NOISE));
   $("twice").hidden = update || ![...shown.executed].some(({ type }) => type.startsWith("Random"));
   $("twice").setAttribute("aria-pressed", isTwice);
@@ -149,6 +149,8 @@ function showRun() {
   const isChanged = [...trained].some(([name, value]) => session.variables.get(name) !== value);
   $("name").textContent = `${data.name}${isChanged ? ", changed" : ""}`;
   $("errors").textContent = shown.errors.join("\n");
+  document.querySelector("main").classList.toggle("failed", shown.errors.length > 0);
+  for (const verb of document.querySelectorAll(".verb")) verb.textContent = shown.errors.length ? "would run" : "run";
   showResults();
   showTraining(isTraining() && !shown.errors.length);
   areVariablesShown = false;

@@ -56,9 +56,10 @@ function showLines() {
   }
 }
 
-function showValue({ result, parts }) {
+function showValue({ name: lineName, result, parts }) {
   const name = `${result.name}:0`, value = valueOf(name), shape = value?.shape ?? result.outputs[0]?.shape;
-  parts.shape.textContent = shape ? `[${shape.map(size => size ?? "?")}]` : "";
+  const named = lineName ? "" : meanings.get(name) ?? "";        // which of the several that the line assigns
+  parts.shape.textContent = shape ? `${named} [${shape.map(size => size ?? "?")}]` : "";
   const picture = value && (value.data.length > 3 ? thumbnail(value, meaning(name)) : facts(value));
   parts.picture.replaceChildren(picture ?? "");
 }

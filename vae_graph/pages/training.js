@@ -55,6 +55,7 @@ function showTraining(isShown) {
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "ELBO after each step" });
   chart.append(svg("polyline", { points: points.join(" ") }),
                ...points.map(([cx, cy]) => svg("circle", { cx, cy, r: 2.5 })));
+  $("chart").hidden = losses.length < 2;
   $("chart").replaceChildren(chart);
 }
 

@@ -13,6 +13,12 @@ def test_tensorflows_errors_are_shown(opened):
         "You must feed a value for placeholder tensor 'input_data' with dtype float and shape [?,784]",
         "You must feed a value for placeholder tensor 'dropout_rate' with dtype float"]
     assert not opened.find_element("id", "again").is_enabled()
+    assert text(opened, "legend").strip().startswith("all operations would run")
+    colour = "return getComputedStyle(document.querySelector('.row.all .count')).backgroundColor"
+    would_run = opened.execute_script(colour)
+    opened.execute_script("openScene(data.scenes[0])")
+    assert text(opened, "legend").strip().startswith("all operations run")
+    assert opened.execute_script(colour) != would_run
     noise = "openRun({ fetches: ['mul:0'], feeds: [['encoder_z/add_1:0', [[1, 1], [1, 1]]], ['random_normal:0', %s]] })"
     for value, error in (([[0, 0]], ""), ([[0, 0]] * 3, "mul: Incompatible shapes: [2,2] vs. [3,2]"), ([[0, 0, 0]], (
             "Cannot feed value of shape (1, 3) for Tensor random_normal:0, which has shape (None, 2)"))):
@@ -110,3 +116,5 @@ def test_images_are_chosen_and_drawn(open_page, digits):
     drawn = values_of(browser, "input_data:0").reshape(28, 28)
     assert drawn[8:20, 13:15].min() > 0.5
     assert drawn[:, :8].max() == 0
+    browser.execute_script("openScene(data.scenes[0])")              # whose code feeds `images`
+    assert values_of(browser, "input_data:0").size == 2 * 784

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.pages.helpers import numbers_of
+from tests.pages.helpers import numbers_of, text
 from vae_graph import checkpoints, model
 from vae_graph.pages import graph, program
 from vae_graph.settings import Settings
@@ -86,6 +86,25 @@ def test_lines_say_whether_they_run_and_why(open_page):
     assert browser.execute_script("return lines.find(({ code }) => code.startsWith('h1')).reason") == {
         "count": 7, "why": "for all fetches", "sentence": "Runs because ELBO and z need it.",
         "isFed": False, "isFetched": False}
+
+
+def test_a_line_that_assigns_several_names_says_whose_value_it_shows(open_page):
+    rows = "return lines.filter(({ name }) => !name).map(({ row }) => row.querySelector('.shape').textContent)"
+    assert open_page("#scene-3").execute_script(rows)[:2] == ["ELBO []", "std [4,2]"]
+
+
+def test_the_groups_of_all_variables_are_one_box_and_many_reads_one_entry(open_page):
+    browser = open_page("#scene-9")                                  # the group of Adam, which 12 updates read
+    titles = "return [...document.querySelectorAll('#graph .link .large')].map(({ textContent }) => textContent)"
+    assert browser.execute_script(titles) == ["12 variables", "12 variables", "global_step"]
+    assert browser.execute_script("return document.querySelectorAll('#graph path').length") < 30
+    browser.execute_script("select(producer('save/restore_all'))")
+    assert "39 variables" in browser.execute_script(titles)
+    assert text(browser, "reads").startswith("39 operations")
+    assert not browser.find_element("css selector", "#reads button").is_displayed()
+    browser.find_element("css selector", "#reads summary").click()
+    browser.find_element("css selector", "#reads button").click()
+    assert text(browser, "operation-type") == "AssignVariableOp"
 
 
 @pytest.mark.slow

@@ -16,7 +16,9 @@ def test_training_steps_lower_the_loss_and_can_be_undone(open_page):
     before = browser.execute_script(checksums)
     assert len(before) == 39
     assert not browser.find_element("id", "undo").is_enabled()
+    assert not browser.find_element("id", "chart").is_displayed()
     browser.find_element("id", "ten").click()
+    assert browser.find_element("id", "chart").is_displayed()
     after, losses = browser.execute_script(checksums), browser.execute_script("return losses")
     assert after["Variable"] == 10
     assert len(losses) == 11
@@ -31,6 +33,11 @@ def test_training_steps_lower_the_loss_and_can_be_undone(open_page):
         assert browser.execute_script(checksums) == expected
         assert browser.execute_script("return losses.length") == n_losses
     assert not browser.find_element("id", "undo").is_enabled()
+
+
+def test_only_training_steps_are_repeated(open_page):
+    for number, is_offered in (("3", False), ("8", False), ("9", True), ("10", False)):
+        assert open_page(f"#scene-{number}").find_element("id", "ten").is_displayed() == is_offered
 
 
 def test_changed_weights_are_said_and_undone_in_any_scene(open_page):
