@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pytest
 
 from tests.small import ROOT
 
@@ -32,6 +33,19 @@ def gray(browser, canvas):
     """The gray levels, 0 to 255, of a canvas of 28 x 28 pixels that a JavaScript expression gives."""
     data = browser.execute_script(f"return Array.from({canvas}.getContext('2d').getImageData(0, 0, 28, 28).data)")
     return np.reshape(data, (784, 4))[:, 0]
+
+
+def set_scheme(browser, scheme=None):
+    """Of colours: light, dark, or what it is by default."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}] if scheme else []
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def accessibility_faults(browser):
+    """What axe finds to mend on a page as it is shown: the rules, and the elements that do not keep them."""
+    selenium = pytest.importorskip("axe_core_python.selenium", reason="there is no axe-core-python")
+    violations = selenium.Axe().run(browser)["violations"]
+    return [f"{rule['id']}: {node['html']}" for rule in violations for node in rule["nodes"]]
 
 
 def readout(browser):
