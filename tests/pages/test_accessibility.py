@@ -9,7 +9,7 @@ from vae_graph import checkpoints
 
 STATES = {
     "as opened": "",
-    "pins and the loss": "seeNumber(3); pin(); moveTo(1, 1); pin(); resample();",
+    "pins and the loss": "seeNumber(3); pin(); moveTo(1, 1); pin(); goTo(true);",
     "cleared": "seeNumber(3); clearSketch();",
     "a list of variables": "document.querySelectorAll('details').forEach(details => { details.open = true; });",
     "a refusal": "say('x: expected a checkpoint');",

@@ -98,7 +98,9 @@ def test_two_models_are_swapped(open_explorer, tmp_path, digits):
     wait(browser, "models.length === 2")
     browser.execute_script("moveTo(0.5, 0.5); pin()")
     assert browser.execute_script("return models.map(model => !model.means)") == [False, True]
-    browser.find_element("id", "swap").click()
+    introduction = text(browser, "introduction")
+    # There are no dots until the images are encoded.
+    assert browser.execute_script("$('swap').click(); return [$('dot').hidden, $('legend').hidden]") == [True, True]
     wait(browser, "models[0].means && !waiting")
     assert browser.execute_script("return [models.map(({ name }) => name), pins.length, models[0].sizes.z]") == [
         ["x", "tf-1.4.0/parameter20.ckpt"], 0, 3]
@@ -106,6 +108,16 @@ def test_two_models_are_swapped(open_explorer, tmp_path, digits):
     np.testing.assert_allclose(np.reshape(browser.execute_script("return Array.from(models[0].means)"), (-1, 3)),
                                pictures.means(prefix, digits.test.images), atol=1e-4)
     assert text(browser, "progress") == ""
+    assert text(browser, "introduction") == introduction
+
+
+def test_of_two_files_of_one_name_none_is_dropped_silently(open_explorer, tmp_path):
+    browser = open_explorer()
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+    choose(browser, *(write_network(tmp_path / folder / "x") for folder in "ab"))
+    wait(browser, "!$('message').hidden")
+    assert re.search(r"found two files x\.\S+; open one checkpoint after the other$", text(browser, "error"))
 
 
 def test_without_a_checkpoint_the_page_says_so(open_explorer):

@@ -32,7 +32,8 @@ def test_the_page_shows_the_means_of_each_epoch(browser, tmp_path, digits, n_z):
     path.write_bytes(explorer.page([prefix], images, digits.test.digits, "digits", training=training))
     browser.get(path.as_uri())
     wait(browser, "images !== null && !waiting")
-    assert text(browser, "epoch") == "epoch 12"
+    assert text(browser, "epoch") == "after epoch 12"
+    assert browser.find_element("id", "of-nearest").is_displayed()
     origin, axes = pictures.latent_plane(pictures.means(prefix, images)) if n_z > 2 else (0, np.eye(2, n_z))
     for frame, epoch in enumerate(training):
         dots = np.reshape(browser.execute_script("""
@@ -44,7 +45,9 @@ def test_the_page_shows_the_means_of_each_epoch(browser, tmp_path, digits, n_z):
             drawBackground();
             drawDots = own;
             return drawn;""", frame), (-1, 2))
-        assert text(browser, "epoch") == f"epoch {epoch}"
+        assert text(browser, "epoch") == f"after epoch {epoch}"
+        wait(browser, "!waiting")                        # the nearest of the last epoch is elsewhere on an earlier map
+        assert browser.find_element("id", "of-nearest").is_displayed() == (epoch == 12)
         expected = (pictures.means(training[epoch], images) - origin) @ axes.T
         places = np.array(browser.execute_script(
             "return arguments[0].map(([a, b]) => [fromLeft(a) / side, fromTop(b) / side])", dots.tolist()))

@@ -40,11 +40,12 @@ def test_both_terms_are_those_of_the_program(page, digits):
             -model.log_likelihood(tf.constant(image), tf.constant(X_out)),
             model.regularization(tf.constant(mean), tf.constant(std))])
     shown = bars(page)
-    assert [*shown] == ["Recon_error", "KL"]
+    assert [*shown] == ["Recon_error", "KL + n_z", "ELBO"]
     assert float(shown["Recon_error"]) == pytest.approx(Recon_error[0], rel=2e-3)
-    KL, n_z = map(float, shown["KL"].split(" + "))
+    KL, n_z = map(float, shown["KL + n_z"].split(" + "))
     assert n_z == 2
     assert KL + n_z == pytest.approx(Regularization_error[0], abs=0.02)
+    assert float(shown["ELBO"]) == pytest.approx(float(shown["Recon_error"]) + KL + n_z, abs=0.02)
     widths = page.execute_script(
         "return Array.from($('bars').querySelectorAll('.track span'), part => part.getBoundingClientRect().width)")
     np.testing.assert_allclose(np.divide(widths[1:], widths[0]), np.array([KL, n_z]) / Recon_error, atol=0.02)
@@ -70,13 +71,13 @@ def test_another_sample_is_decoded_and_measured(page, digits):
     np.testing.assert_allclose(seen_z(page)[0], mean, atol=2e-3)
     before = bars(page)
     found = np.array(page.execute_script("""
-        return Array.from({ length: 200 }, () => { $('resample').click(); return Array.from(models[0].z); });"""))
+        return Array.from({ length: 150 }, () => { $('resample').click(); return Array.from(models[0].z); });"""))
     scores = (found - mean) / std
-    np.testing.assert_allclose([scores.mean(), scores.std()], [0, 1], atol=0.2)
+    np.testing.assert_allclose([scores.mean(), scores.std()], [0, 1], atol=0.25)
     [X_out] = decode(weights_of(), found[-1:])
     np.testing.assert_allclose(gray(page, "models[0].reconstruction"), 255 * X_out, atol=1)
     after = bars(page)
-    assert (after["KL"], after["Recon_error"] != before["Recon_error"]) == (before["KL"], True)
+    assert (after["KL + n_z"], after["Recon_error"] != before["Recon_error"]) == (before["KL + n_z"], True)
     assert page.execute_script("return models[0].reconstruction.nextSibling.textContent").endswith("from a sample")
     page.find_element("id", "mean").click()
     np.testing.assert_allclose(seen_z(page)[0], mean, atol=2e-3)
@@ -104,7 +105,7 @@ def test_the_ellipse_is_that_of_the_posterior(open_explorer, tmp_path, n_z):
     np.testing.assert_allclose(turned @ np.diag([long**2, short**2]) @ turned.T,
                                axes @ np.diag(np.square(std)) @ np.transpose(axes), atol=1e-6)
     assert text(browser, "encoded").startswith("mean ")
-    assert len(bars(browser)) == 2
+    assert len(bars(browser)) == 3
 
 
 @pytest.mark.slow
@@ -115,8 +116,10 @@ def test_two_models_have_their_own_losses(open_explorer, tmp_path):
         "\n".join(map(str, checkpoints.files_of(write_network(tmp_path / "x", 3)))))
     wait(browser, "models.length === 2 && !waiting")
     shown = bars(browser)
-    assert [*shown] == ["A: Recon_error", "A: KL", "B: Recon_error", "B: KL"]
-    assert [shown[name][-4:] for name in ("A: KL", "B: KL")] == [" + 2", " + 3"]
+    assert [*shown] == [f"{letter}: {name}" for letter in "AB" for name in ("Recon_error", "KL + n_z", "ELBO")]
+    assert [shown[f"{letter}: KL + n_z"][-4:] for letter in "AB"] == [" + 2", " + 3"]
+    whites = browser.execute_script("return models.map(({ heat }) => heat.nextSibling.textContent.split('white: ')[1])")
+    assert whites[0] == whites[1]
     z, mean = browser.execute_script("return [models[1].z, encode(models[1], seen.pixels).mean].map(v => [...v])")
     assert z == mean                 # the image's own z, not that of the other model
     browser.find_element("id", "clear").click()

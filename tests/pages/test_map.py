@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers import write_network
 from tests.numpy_network import PREFIX, encode, weights_of
-from tests.pages.helpers import decoded, gray, readout, text, wait
+from tests.pages.helpers import choose_image, decoded, gray, readout, text, wait
 from vae_graph import checkpoints, pictures
 
 
@@ -66,17 +66,20 @@ def test_two_pins_show_the_walk_between_them_and_a_link_shows_the_same_place(ope
     browser = open_explorer(PREFIX)
     canvas = browser.find_element("id", "map")
     ActionChains(browser).move_to_element_with_offset(canvas, -50, 40).click().perform()
-    canvas.send_keys(Keys.ARROW_RIGHT, Keys.ENTER)
+    canvas.send_keys(Keys.ARROW_RIGHT, Keys.SPACE)
     ActionChains(browser).move_to_element_with_offset(canvas, 60, -70).perform()      # loses no pin
+    ActionChains(browser).click_and_hold().move_by_offset(30, 30).release().perform()
     pins = browser.execute_script("return pins.map(z => Array.from(z))")
     assert len(pins) == 2
+    choose_image(browser, 7)
+    browser.execute_script("$('number').dispatchEvent(new Event('change'))")
     assert browser.execute_script("return $('walk').children.length") == 10
     np.testing.assert_allclose([gray(browser, f"$('walk').children[{i}]") for i in range(10)],
                                255 * decoded(browser, np.linspace(*pins, 10).tolist()), atol=1)
     fragment = browser.execute_script("return location.hash")
     browser = open_explorer(PREFIX, fragment=fragment)
     np.testing.assert_allclose(browser.execute_script("return pins.map(z => Array.from(z))"), pins, atol=1e-3)
-    assert browser.execute_script("return $('walk').children.length") == 10
+    assert browser.execute_script("return [$('walk').children.length, seen.number]") == [10, 7]
     browser.find_element("id", "unpin").click()
     assert browser.execute_script("return [pins.length, $('walk').children.length]") == [0, 0]
     browser.find_element("id", "map").send_keys(Keys.ENTER, Keys.ESCAPE)
@@ -84,7 +87,7 @@ def test_two_pins_show_the_walk_between_them_and_a_link_shows_the_same_place(ope
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fragment", ["#", "#a,b", "#1", "#1,2,3", "#NaN,1", "#%ff", "#1e999,0"])
+@pytest.mark.parametrize("fragment", ["#", "#a,b", "#1", "#1,2,3", "#NaN,1", "#%ff", "#1e999,0", "#image=7"])
 def test_a_fragment_that_is_no_place_is_ignored(open_explorer, fragment):
     assert open_explorer(PREFIX, fragment=fragment).execute_script("return pins.length") == 0
 

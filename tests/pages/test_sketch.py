@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.numpy_network import encode, weights_of
-from tests.pages.helpers import choose_image, gray, text
+from tests.pages.helpers import choose_image, gray, text, wait
 
 
 def draw_seven(browser):
@@ -31,6 +31,21 @@ def test_a_drawing_is_scaled_and_centred_as_in_mnist(explorer_page):
     assert 20 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 22        # shifted by parts of a pixel
     middle = [(pixels * (axis + 0.5)).sum() / pixels.sum() for axis in np.mgrid[:28, :28]]
     np.testing.assert_allclose(middle, [14, 14], atol=0.3)
+
+
+def test_a_click_draws_a_dot_and_a_number_removes_the_drawing(explorer_page):
+    explorer_page.find_element("id", "sketch").click()
+    assert seen(explorer_page).max() > 200
+    choose_image(explorer_page, 23)
+    assert not inked(explorer_page).any()
+
+
+def test_the_nearest_image_is_encoded(explorer_page):
+    explorer_page.execute_script("moveTo(0.3, -0.7)")
+    wait(explorer_page, "!waiting")
+    number = explorer_page.execute_script("return nearest(models[0])[0]")
+    explorer_page.find_element("id", "encode").click()
+    assert explorer_page.execute_script("return [seen.number, $('number').valueAsNumber]") == [number, number]
 
 
 def test_it_is_encoded_and_reconstructed(explorer_page):

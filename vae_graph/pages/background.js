@@ -6,7 +6,7 @@ const COLOURS = data.colours;                // of the digits
 const N_TILES = 15;                          // along a side of the map: decoded digits, or the cells in which dots are counted
 
 const map = $("map"), background = document.createElement("canvas");
-let side = 0, centre = [0, 0], reach = 3;                            // reach: from the centre to an edge
+let side = 0, centre = [0, 0], reach = 4;                            // reach: from the centre to an edge
 
 const fromLeft = a => ((a - centre[0]) / reach + 1) / 2 * side;      // in pixels
 const fromTop = b => ((centre[1] - b) / reach + 1) / 2 * side;
@@ -14,7 +14,7 @@ const cssColour = name => getComputedStyle(document.documentElement).getProperty
 
 function fitView() {                                                 // to the dots of the first model, at all epochs
   const model = models[0];
-  [centre, reach] = [[0, 0], 3];
+  [centre, reach] = [[0, 0], 4];
   if (!model?.means) return;
   const n_z = model.sizes.z;
   model.dots = new Float32Array(2 * digits.length);

@@ -2,18 +2,22 @@
 
 // The page as a whole: what is drawn when, and what the events do.
 
-// ---- The place in the address: the first model's z, and its pins.
+// ---- The place in the address: the first model's z, its pins, and the number of the test image that is seen.
 
 function rememberPlace() {
   // The address of a document in `srcdoc` cannot be changed.
   if (location.protocol === "about:" || !models.length) return;
   const places = [models[0].z, ...pins].map(z => Array.from(z, value => value.toFixed(3)).join(","));
+  if (seen?.number !== undefined) places.push(`image=${seen.number}`);
   history.replaceState(null, "", `#${places.join(";")}`);
 }
 
 function recallPlace() {
-  const places = location.hash.slice(1).split(";").map(place => place.split(",").map(Number));
-  if (!models.length || !places.every(z => z.length === models[0].sizes.z && z.every(Number.isFinite))) return;
+  const [, codes, number] = /^#(.*?)(?:;image=(\d+))?$/.exec(location.hash) ?? [];
+  if (!codes || !models.length) return;
+  const places = codes.split(";").map(place => place.split(",").map(Number));
+  if (!places.every(z => z.length === models[0].sizes.z && z.every(Number.isFinite))) return;
+  if (number) seeNumber(Number(number));
   pins = places.slice(1, 3);
   moveToZ(models.map(({ z }, i) => i === 0 ? places[0] : z.map((value, j) => places[0][j] ?? value)));
   showPins();
@@ -21,10 +25,15 @@ function recallPlace() {
 
 // ---- Everything together.
 
+const MAX_CLICK_DISTANCE = 5;                // in pixels, from where the pointer was pressed
+
 let mapped = null;                           // the model whose map is shown
+let pressed = [0, 0];
 
 function showIntroduction() {
-  const map = digits.length
+  const hasDots = Boolean(models[0]?.means);
+  for (const id of ["legend", "dot"]) $(id).hidden = !hasDots;
+  const map = hasDots
     ? `Every dot is one of ${digits.length.toLocaleString("en")} test images of ${data.data}, at the mean of its q(z|X).`
     : "The map shows the digits that the decoder draws.";
   $("introduction").textContent = models.length
@@ -59,10 +68,10 @@ function follow(event) {
 
 function onKey(event) {
   const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key];
-  if (event.key === "Enter") pin();
+  if (event.key === "Enter" || event.key === " ") pin();
   if (event.key === "Escape") unpin();
+  if (direction || event.key === " ") event.preventDefault();        // the page must not scroll
   if (!direction) return;
-  event.preventDefault();                    // the page must not scroll
   const length = event.shiftKey ? 0.01 : 0.1;
   moveTo(point[0] + length * direction[0], point[1] + length * direction[1]);
   rememberPlace();
@@ -72,7 +81,7 @@ const halves = base64 => fromFloat16(bytes(base64).buffer);
 
 async function start() {
   digits = bytes(data.digits ?? "");
-  for (const id of ["legend", "of-number", "dot"]) $(id).hidden = !digits.length;
+  $("of-number").hidden = !digits.length;
   $("legend").append(...COLOURS.map((colour, number) => {
     const entry = element("li", { textContent: number });
     entry.style.setProperty("--colour", colour);
@@ -93,18 +102,30 @@ async function start() {
 }
 
 map.addEventListener("pointermove", follow);
-map.addEventListener("pointerdown", follow);
-map.addEventListener("click", pin);
+map.addEventListener("pointerdown", event => {
+  pressed = [event.clientX, event.clientY];
+  follow(event);
+});
+map.addEventListener("click", event => {                             // also at the end of a drag
+  if (Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < MAX_CLICK_DISTANCE) pin();
+});
 map.addEventListener("keydown", onKey);
 sketch.addEventListener("pointerdown", startStroke);
 sketch.addEventListener("pointermove", event => { if (event.pointerId === drawing) draw(event); });
 for (const kind of ["pointerup", "pointercancel"]) sketch.addEventListener(kind, endStroke);
 $("film").addEventListener("input", showFrame);
 $("clear").addEventListener("click", clearSketch);
-$("resample").addEventListener("click", resample);
-$("mean").addEventListener("click", goToMean);
+$("resample").addEventListener("click", () => goTo(true));
+$("mean").addEventListener("click", () => goTo(false));
 $("number").addEventListener("input", () => seeNumber($("number").valueAsNumber));
-$("number").addEventListener("change", showNumber);
+$("number").addEventListener("change", () => {
+  showNumber();
+  rememberPlace();
+});
+$("encode").addEventListener("click", () => {
+  seeNumber(nearestNumber);
+  rememberPlace();
+});
 $("unpin").addEventListener("click", unpin);
 $("swap").addEventListener("click", swapModels);
 $("dismiss").addEventListener("click", () => say(""));

@@ -44,7 +44,8 @@ async function contentOf(folder) {           // a handle or an entry
 // ---- The checkpoints among the files.
 
 async function checkpointsAmong(files) {     // each is the files of one, those of the highest number last
-  const prefixes = new Map();
+  const prefixes = new Map(), paths = new Set(), twice = files.find(([path]) => paths.size === paths.add(path).size);
+  if (twice) throw new CheckpointError(`two files ${twice[0]}; open one checkpoint after the other`);
   for (const [path, file] of files) {
     if (path.endsWith(".index")) prefixes.set(path.slice(0, -".index".length), []);
     if (!isPart(path) && await endsAsTable(file)) prefixes.set(path, []);

@@ -20,11 +20,13 @@ function buildFilm() {                       // from the first epoch to the mode
 function showFrame() {
   const model = models[0], { epochs } = model.film;
   model.frame = $("film").valueAsNumber;
-  $("epoch").textContent = `epoch ${epochs[model.frame]}`;
+  $("epoch").textContent = `after epoch ${epochs[model.frame]}`;
   $("film").setAttribute("aria-valuetext", $("epoch").textContent);
   drawBackground();
   requestFrame();
 }
+
+const isEarlier = ({ film, frame }) => Boolean(film?.frames[frame]);
 
 function shownDots({ dots, film, frame, sizes }) {
   const earlier = film?.frames[frame];

@@ -17,21 +17,24 @@ function klDivergence({ mean, std }) {       // KL(q(z|X) || N(0, I)) in nats
 }
 
 function showLoss(encoded) {                 // { model, mean, std, X_out, isSample } of each model
-  const terms = encoded.map(({ model, mean, std, X_out, isSample }) => {
-    const losses = pixelLosses(seen.pixels, X_out), largest = losses.reduce((most, value) => Math.max(most, value));
+  const losses = encoded.map(({ X_out }) => pixelLosses(seen.pixels, X_out));
+  const largest = Math.max(...losses.map(own => own.reduce((most, value) => Math.max(most, value))));
+  const terms = encoded.map(({ model, mean, std, X_out, isSample }, i) => {
     const ofWhat = isSample ? "a sample" : "the mean", by = models.length > 1 ? ` by ${letter(model)}` : "";
     paint(model.reconstruction, X_out, `Reconstruction of ${seen.what}${by}`);
-    paintHeat(model.heat, losses, largest, `-log p of each pixel of ${seen.what}${by}`);
+    paintHeat(model.heat, losses[i], largest, `-log p of each pixel of ${seen.what}${by}`);
     model.reconstruction.nextSibling.textContent = `reconstruction${by} from ${ofWhat}`;
     model.heat.nextSibling.textContent = `-log p${by}, per pixel; white: ${largest.toFixed(1)} nats`;
-    return { Recon_error: losses.reduce((sum, value) => sum + value, 0), KL: klDivergence({ mean, std }), model };
+    return { Recon_error: losses[i].reduce((sum, value) => sum + value, 0), KL: klDivergence({ mean, std }), model };
   });
   const scale = terms.reduce((most, { Recon_error, KL, model }) => Math.max(most, Recon_error, KL + model.sizes.z),
                              TYPICAL_LOSS);
   $("bars").replaceChildren(...terms.flatMap(({ Recon_error, KL, model }) => [
     ...bar(`${labelled(model)}Recon_error`, [Recon_error / scale], Recon_error.toFixed(2)),
-    ...bar(`${labelled(model)}KL`, [KL / scale, model.sizes.z / scale], `${KL.toFixed(2)} + ${model.sizes.z}`),
+    ...bar(`${labelled(model)}KL + n_z`, [KL / scale, model.sizes.z / scale], `${KL.toFixed(2)} + ${model.sizes.z}`),
+    ...bar(`${labelled(model)}ELBO`, [], (Recon_error + KL + model.sizes.z).toFixed(2)),
   ]));
+  $("scale").textContent = Math.ceil(scale);
   $("of-loss").hidden = !terms.length;
 }
 

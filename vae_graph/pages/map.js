@@ -7,7 +7,7 @@ const N_WALK = 10;
 
 // Each model's `z` is decoded; the first one's is at `point` on the map. A pin is a z of the first model.
 let point = [0, 0], pins = [], samples = [], ellipse = null;         // of q(z|X)
-let waiting = false;
+let waiting = false, nearestNumber = -1;
 
 function nearest({ means, z }) {             // [number of the test image whose mean is the nearest, its distance]
   const n_z = z.length, n = (means?.length ?? 0) / n_z;
@@ -23,51 +23,62 @@ function nearest({ means, z }) {             // [number of the test image whose 
 function drawFrame() {
   waiting = false;
   if (!side || !models.length) return;       // without a model the map is hidden
-  const scale = map.width / side, pen = map.getContext("2d"), [found, distance] = nearest(models[0]);
-  const ink = cssColour("--ink");
+  const scale = map.width / side, pen = map.getContext("2d");
+  const [found, distance] = isEarlier(models[0]) ? [-1] : nearest(models[0]);
+  const ink = cssColour("--ink"), paper = cssColour("--paper");
   pen.setTransform(1, 0, 0, 1, 0, 0);
   pen.clearRect(0, 0, map.width, map.height);
   pen.drawImage(background, 0, 0);
   pen.setTransform(scale, 0, 0, scale, 0, 0);
-  const circle = ([a, b], radius, colour, isFilled) => {
+  const strokeOn = colour => {               // with an edge that sets it off from dots and digits
+    for (const [strokeStyle, lineWidth] of [[paper, 4], [colour, 2]]) {
+      Object.assign(pen, { strokeStyle, lineWidth });
+      pen.stroke();
+    }
+  };
+  const disc = ([a, b], radius, colour) => {
     pen.beginPath();
     pen.arc(fromLeft(a), fromTop(b), radius, 0, 2 * Math.PI);
-    pen[isFilled ? "fillStyle" : "strokeStyle"] = colour;
-    isFilled ? pen.fill() : pen.stroke();
+    strokeOn(colour);
+    pen.fillStyle = colour;
+    pen.fill();
   };
-  pen.lineWidth = 2;
   const ends = pins.map(z => toMap(models[0], z));
   if (ends.length === 2) {
-    pen.strokeStyle = ink;
     pen.beginPath();
     ends.forEach(([a, b]) => pen.lineTo(fromLeft(a), fromTop(b)));
-    pen.stroke();
+    strokeOn(ink);
   }
+  samples.forEach(sample => disc(sample, 1, ink));
+  if (found >= 0) disc(shownDots(models[0]).subarray(2 * found, 2 * found + 2), 3, COLOURS[digits[found]]);
   if (ellipse) {
     const { centre: [a, b], radii, angle } = ellipse, unit = side / (2 * reach);
-    pen.strokeStyle = cssColour("--accent");
     for (const deviations of [1, 2]) {
       pen.beginPath();
       pen.ellipse(fromLeft(a), fromTop(b), ...radii.map(radius => deviations * radius * unit), -angle, 0, 2 * Math.PI);
-      pen.stroke();
+      strokeOn(cssColour("--accent"));
     }
   }
-  ends.forEach(end => circle(end, 5, ink, true));
-  samples.forEach(sample => circle(sample, 2.5, ink, true));
-  circle(point, 7, ink, false);
-  if (found >= 0) circle(shownDots(models[0]).subarray(2 * found, 2 * found + 2), 4, COLOURS[digits[found]], true);
+  ends.forEach((end, i) => {
+    disc(end, 4, ink);
+    drawLabel(pen, i + 1, fromLeft(end[0]) + 7, fromTop(end[1]) - 5, "bold 14px");
+  });
+  pen.beginPath();
+  pen.arc(fromLeft(point[0]), fromTop(point[1]), 7, 0, 2 * Math.PI);
+  strokeOn(ink);
 
   models.forEach(model => paint(model.digit, decode(model, model.z), `Digit decoded from ${describe(model.z)}`));
   $("readout").textContent = models.map(model => `${labelled(model)}${describe(model.z)}`).join("\n");
   $("of-nearest").hidden = found < 0 || !images;
+  nearestNumber = found;
   if ($("of-nearest").hidden) return;
   const name = `test image ${found}, ${digitName(digits[found])}`;
   paint($("nearest"), image(found), `The nearest: ${name}`);
   $("about-nearest").textContent = `nearest: ${name}, at a distance of ${distance.toFixed(2)}`;
 }
 
-const describe = z => `z = (${Array.from(z.slice(0, SHOWN_DIMENSIONS), value => value.toFixed(2)).join(", ")}`
-  + `${z.length > SHOWN_DIMENSIONS ? ", ..." : ""})`;
+const listed = values => Array.from(values, value => value.toFixed(2).replace(/^-(?=[0.]+$)/, "")).join(", ");
+const describe = z => `z = (${listed(z.slice(0, SHOWN_DIMENSIONS))}${z.length > SHOWN_DIMENSIONS ? ", ..." : ""})`;
 
 const digitName = digit => `${digit === 8 ? "an" : "a"} ${digit}`;
 

@@ -19,7 +19,9 @@ function startStroke(event) {
 }
 
 function endStroke(event) {
-  if (event.pointerId === drawing) drawing = last = null;
+  if (event.pointerId !== drawing) return;
+  drawing = last = null;
+  rememberPlace();
 }
 
 function draw(event) {
@@ -29,7 +31,7 @@ function draw(event) {
   const pen = stroke.getContext("2d");
   Object.assign(pen, { lineWidth: WIDTH, lineCap: "round", strokeStyle: "#ffffff" });
   pen.beginPath();
-  pen.moveTo(...(last ?? here));
+  pen.moveTo(...(last ?? [here[0], here[1] - 0.1]));                 // of a line of no length nothing would be drawn
   pen.lineTo(...here);
   pen.stroke();
   last = here;
@@ -57,7 +59,7 @@ function centredDigit() {
   return place(14 - middle[0], 14 - middle[1]);
 }
 
-function see(pixels, what, number = "") {    // and go to the mean
+function see(pixels, what, number) {    // and go to the mean
   seen = { pixels, what, number, isSample: false };
   paint($("seen"), pixels, `The encoder's input: ${what}`);
   $("what").textContent = `what the encoder sees: ${what}`;
@@ -65,19 +67,16 @@ function see(pixels, what, number = "") {    // and go to the mean
   moveToZ(showEncoded());
 }
 
-function resample() {                        // and go to the first of the new samples
-  eps = standardNormal();
-  seen.isSample = true;
+function goTo(isSample) {                    // the first of new samples, or the mean
+  if (isSample) eps = standardNormal();
+  seen.isSample = isSample;
   moveToZ(showEncoded());
-}
-
-function goToMean() {
-  seen.isSample = false;
-  moveToZ(showEncoded());
+  rememberPlace();
 }
 
 function seeNumber(number) {                 // of a test image
   if (images && Number.isInteger(number) && number >= 0 && number < digits.length) {
+    clearDrawing();
     see(image(number), `test image ${number}, ${digitName(digits[number])}`, number);
   }
 }
@@ -91,11 +90,11 @@ function showEncoded() {                     // q(z|X), its samples, the reconst
     const { mean, std } = encode(model, seen.pixels), z = seen.isSample ? sampleOf(mean, std, 0) : mean;
     return { model, mean, std, z, isSample: seen.isSample, X_out: decode(model, z) };
   }) : [];
-  const [first] = encoded, two = values => Array.from(values, value => value.toFixed(2)).join(", ");
+  const [first] = encoded;
   samples = first ? Array.from({ length: N_SAMPLES }, (_, i) => toMap(models[0], sampleOf(first.mean, first.std, i))) : [];
   ellipse = first ? gaussianEllipse(models[0], toMap(models[0], first.mean), first.std) : null;
   $("encoded").textContent = encoded.map(({ model, mean, std }) =>
-    `${labelled(model)}mean ${two(mean)}; std ${two(std)}`).join("\n");
+    `${labelled(model)}mean ${listed(mean)}; std ${listed(std)}`).join("\n");
   $("resample").disabled = $("mean").disabled = !seen;
   showLoss(encoded);
   return encoded.map(({ z }) => z);
@@ -103,15 +102,21 @@ function showEncoded() {                     // q(z|X), its samples, the reconst
 
 const sampleOf = (mean, std, number) => mean.map((value, j) => value + std[j] * eps[(number * 97 + j) % eps.length]);
 
+function clearDrawing() {
+  for (const canvas of [stroke, sketch]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  drawn = [280, 280, 0, 0];
+}
+
 function clearSketch() {
-  for (const canvas of [stroke, sketch, $("seen")]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  clearDrawing();
+  $("seen").getContext("2d").clearRect(0, 0, 28, 28);
   $("seen").setAttribute("aria-label", "Nothing drawn");
   showModels();
-  drawn = [280, 280, 0, 0];
   seen = null;
   $("what").textContent = "what the encoder sees";
   showNumber();
   showEncoded();
+  rememberPlace();
   requestFrame();
 }
 
