@@ -34,9 +34,12 @@ function tensorBox(name, { dtype, shape, unfeedable }) {
   return box;
 }
 
-// What a tensor was in the last run; what a variable is.
+const isPending = name => shown.executed.has(producer(name)) && !shown.done.has(producer(name));
+
+// What a tensor was in the last run, up to the step that is shown; what a variable is.
 function valueOf(name) {
   const { type, name: own, inputs } = producer(name);
+  if (isPending(name)) return undefined;
   if (type === "VarHandleOp") return session.variables.get(own);
   const variable = type === "ReadVariableOp" ? session.variables.get(producer(inputs[0]).name) : undefined;
   return shown.values.get(name) ?? variable;
@@ -48,12 +51,14 @@ function choice(verb, name, disabled = false) {
                 { ariaPressed, disabled, ariaLabel: `${verb} ${name}`, title: disabled ? "It cannot be fed" : "" });
 }
 
-// What the operation reads, and the lines that read it.
+// What the operation reads and waits for, and the lines that read it.
 function showLinks(operation) {
   const link = (text, other) => button(text, () => select(other), { className: "link", title: other.name });
-  const read = [...operation.inputs, ...operation.control];
-  const links = read.map(name => link(meaning(name), producer(name)));
-  $("reads").replaceChildren(...(links.length > MAX_LINKS ? [folded(`${links.length} operations`, links)] : links));
+  for (const [id, names] of [["reads", operation.inputs], ["waits", operation.control]]) {
+    const links = names.map(name => link(meaning(name), producer(name)));
+    $(id).replaceChildren(...(links.length > MAX_LINKS ? [folded(`${links.length} operations`, links)] : links));
+  }
+  $("waits").parentElement.hidden = !operation.control.length;
   const reading = Map.groupBy(readers.get(operation), ({ line }) => lines[line]);
   $("readers").replaceChildren(...[...reading].map(([line, [first]]) =>
     link(line.index === operation.line ? meaning(first.name) : place(line), first)));

@@ -62,8 +62,8 @@ function partOfGraph(line, own, isPart) {
   for (const operation of own) {
     const box = boxOf(operation);
     connect(box, box);                                         // it may be the only one
-    const isUsed = shown.executed.has(operation);
-    for (const [names, isControl] of isPart && !isUsed ? [] : [[operation.inputs, false], [operation.control, true]]) {
+    const isExecuted = shown.executed.has(operation), isUsed = shown.done.has(operation);
+    for (const [names, isControl] of isPart && !isExecuted ? [] : [[operation.inputs, false], [operation.control, true]]) {
       for (const source of names.map(producer)) {
         const other = inside.has(source) ? boxOf(source) : outside(source, "from");
         connect(other, box, isControl, isUsed);
@@ -72,7 +72,7 @@ function partOfGraph(line, own, isPart) {
     for (const reader of readers.get(operation)) {
       if (inside.has(reader) || (isPart && !shown.executed.has(reader))) continue;
       const isControl = !reader.inputs.some(name => producer(name) === operation);
-      connect(box, outside(reader, "to"), isControl, shown.executed.has(reader));
+      connect(box, outside(reader, "to"), isControl, shown.done.has(reader));
     }
   }
   return { boxes: [...boxes.values()], edges: [...edges.values()] };
@@ -87,7 +87,7 @@ function drawEdge({ points, isControl, isUsed }) {
 }
 
 function drawBox({ operation, isLink, title, text, x, y, width }, selected) {
-  const isRun = shown.executed.has(operation), isFetched = run.fetches.some(name => producer(name) === operation);
+  const isRun = shown.done.has(operation), isFetched = run.fetches.some(name => producer(name) === operation);
   const state = isLink ? "link" : `${isRun ? "runs" : ""} ${isFed(operation) ? "fed" : ""} ${isFetched ? "fetched" : ""}`;
   const box = svg("g", {
     class: `${state} ${operation === selected ? "selected" : ""}`, tabindex: 0, role: "button",

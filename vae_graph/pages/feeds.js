@@ -88,6 +88,7 @@ function slider(label, value, [min, max], changed) {
   };
   bar.addEventListener("input", () => set(bar, field));
   field.addEventListener("input", () => set(field, bar));
+  field.addEventListener("change", () => { if (!Number.isFinite(field.valueAsNumber)) field.value = bar.value; });
   return [bar, field];
 }
 
@@ -102,7 +103,7 @@ function imageFields(changed) {
     changed("images", true);
   })];
   const number = (label, key, min, max) => element("input", {
-    type: "number", value: images[key], min, max, ariaLabel: label, onchange: ({ target }) => {
+    type: "number", value: images[key], min, max, ariaLabel: label, title: `From ${min} to ${max}`, onchange: ({ target }) => {
       images[key] = Math.min(Math.max(Math.round(target.valueAsNumber) || min, min), max);
       changed("images", true);
     } });

@@ -1,64 +1,9 @@
 "use strict";
 
-// The page as a whole: the run and its results.
+// The page as a whole: what is chosen, and what is shown of the run.
 
-let session = null, trained = null, isTwice = false, isScheduled = false;
+let trained = null;
 const isNarrow = matchMedia("(max-width: 999px)");
-let shown = { executed: new Set(), order: [], values: new Map(), again: null, errors: [] };    // the last run
-
-// ---- Computing.
-
-const isUpdate = () => [...shown.executed].some(({ type }) => UPDATES.has(type));
-const isTraining = () => isUpdate() && ![...shown.executed].some(({ type }) => type === "SaveV2");
-
-// Runs what is fetched. What it changes is kept only if it is to be: else the run is one to look at.
-function compute(isKept) {
-  const executed = prune(run.fetches, name => run.feeds.has(name)), before = state();
-  shown = { executed, order: [], values: new Map(), again: null, errors: [], isKept };
-  try {
-    const missing = inOrder(executed).filter(({ type }) => type === "Placeholder");
-    for (const operation of missing) attempt(() => OPERATIONS.Placeholder([], operation));
-    if (missing.length) return;
-    const feeds = new Map([...run.feeds].map(([name, feed]) => [name, fedTensor(name, feed)]));
-    attempt(() => Object.assign(shown, session.run(run.fetches, feeds)));
-    if (isTwice && !isUpdate()) {
-      session.draw++;
-      attempt(() => { shown.again = session.run(run.fetches, feeds).values; });
-    }
-  } finally {
-    if (!isKept) Object.assign(session, before);
-  }
-}
-
-function attempt(action) {
-  try {
-    action();
-  } catch (error) {
-    if (!(error instanceof TensorError)) throw error;
-    shown.errors.push(`${error.operation ? `${error.operation.name}: ` : ""}${error.message}`);
-  }
-}
-
-function runAgain() {
-  if (isUpdate()) return runSteps(1);
-  session.draw += isTwice ? 2 : 1;
-  refresh();
-}
-
-function refresh() {
-  $("unknown").textContent = "";
-  compute(false);
-  show();
-}
-
-function schedule() {                                          // sliders change more often than a picture can be drawn
-  if (isScheduled) return;
-  isScheduled = true;
-  requestAnimationFrame(() => {
-    isScheduled = false;
-    refresh();
-  });
-}
 
 // ---- Choosing fetches, feeds and the selected operation.
 
@@ -76,24 +21,18 @@ function flipFeed(name, spec) {
   refresh();
 }
 
-// The value that a tensor would have: undefined if it cannot be computed.
-function unfedValue(name) {
-  const before = state();
-  const feeds = [...run.feeds].filter(([other, { spec, kept }]) => other !== name && (spec !== "value" || kept));
-  try {
-    return session.run([name], new Map(feeds.map(([other, feed]) => [other, fedTensor(other, feed)]))).values.get(name);
-  } catch (error) {
-    if (!(error instanceof TensorError)) throw error;
-    return undefined;
-  } finally {
-    Object.assign(session, before);
-  }
+function select(operation, line = lines[operation.line]) {
+  showUntil(shown.executed);
+  mark(operation, line);
 }
 
-function select(operation, line = lines[operation.line]) {
+function mark(operation, line = lines[operation.line]) {
+  const isOther = line !== run.line || operation.group !== run.selected?.group;
   [run.selected, run.line] = [operation, line];
+  $("unknown").textContent = "";
   reveal(line);
   showSelection();
+  if (isOther) $("details").scrollTop = 0;
   line.row.scrollIntoView({ block: "nearest" });
 }
 
@@ -127,12 +66,12 @@ function show() {
 function showRun() {
   const scene = sceneShown(), update = isUpdate();
   $("scenes").replaceChildren(...data.scenes.map(other => item(
-    button(`${other.number} ${other.title}`, () => openScene(other), { ariaPressed: other === scene }))));
+    button(`${other.number} ${other.title}`, () => visit(other), { ariaPressed: other === scene }))));
   $("scene-text").textContent = scene?.text
     ?? "Your own run. Select a line or an operation, then fetch or feed its output.";
   $("code").textContent = scene?.code ?? codeOf();
   $("fetches").replaceChildren(...run.fetches.map(name =>
-    item(button(`${meaning(name)} ×`, () => flipFetch(name), { title: `Do not fetch ${name}` }))));
+    item(removable(name, () => flipFetch(name), `Do not fetch ${name}`))));
   showFeeds();
   $("again").textContent = update ? "Run" : "Run again";
   $("again").disabled = $("ten").disabled = !run.fetches.length || shown.errors.length > 0;
@@ -145,10 +84,12 @@ function showRun() {
   $("noise").setAttribute("aria-pressed", run.feeds.has(NOISE));
   $("counts").textContent = `${shown.executed.size} of ${operations.size} operations `
     + `${shown.errors.length ? "would run" : "run"}, with graph optimization off`
-    + `${update && !shown.isKept ? "; what it changes is kept only when you press Run" : ""}`;
+    + `${update && !shown.isKept && !shown.errors.length ? ". A preview: press Run to keep what it changes" : ""}`;
   const isChanged = [...trained].some(([name, value]) => session.variables.get(name) !== value);
   $("name").textContent = `${data.name}${isChanged ? ", changed" : ""}`;
   $("errors").textContent = shown.errors.join("\n");
+  $("missing").replaceChildren(...shown.missing.map(({ name }) => `${name}:0`).map(name =>
+    button(`Feed ${meaning(name)}`, () => flipFeed(name))));
   document.querySelector("main").classList.toggle("failed", shown.errors.length > 0);
   for (const verb of document.querySelectorAll(".verb")) verb.textContent = shown.errors.length ? "would run" : "run";
   showResults();
@@ -196,13 +137,19 @@ function showFeeds() {
   if (fields === fedFields) return;
   fedFields = fields;
   $("feeds").replaceChildren(...[...run.feeds].map(([name, feed]) => item(
-    button(`${meaning(name)} ×`, () => flipFeed(name), { title: `Do not feed ${name}` }),
+    removable(name, () => flipFeed(name), `Do not feed ${name}`),
     editor(name, feed, (spec, isOther) => {
       feed.spec = spec;
       if (isOther) fedFields = "";
       if (name === data.names.X) forgetLosses();
       schedule();
     }))));
+}
+
+function removable(name, onclick, title) {
+  const made = button(meaning(name), onclick, { title });
+  made.append(element("span", { className: "remove", textContent: " ×" }));
+  return made;
 }
 
 function item(...content) {
@@ -213,9 +160,10 @@ function item(...content) {
 
 // Of an operation, None.
 function showResults() {
-  $("results").replaceChildren(...run.fetches.map(name => {
+  $("results").replaceChildren(...(shown.errors.length ? [] : run.fetches).map(name => {
     const box = element("figure"), isOperation = operations.has(name);
-    const found = [shown.values.get(name), shown.again?.get(name)].filter(Boolean), caption = element("figcaption");
+    const found = isPending(name) ? [] : [shown.values.get(name), shown.again?.get(name)].filter(Boolean);
+    const caption = element("figcaption");
     const texts = found.map(value => hasPicture(value) ? `[${value.shape}]` : facts(value));
     caption.append(element("b", { textContent: meaning(name) }), ` ${isOperation ? "None" : texts.join(" and ")}`);
     box.append(...found.filter(hasPicture).map(value => enlarged(value, meaning(name))), caption);
@@ -238,6 +186,11 @@ function find(text) {
 
 function openScene({ fetches, feeds, selected }) {
   openRun({ fetches, feeds: Object.entries(feeds), selected });
+}
+
+function visit(scene) {                                        // so that the browser's Back leads to what was shown
+  if (location.protocol !== "about:") history.pushState(null, "", `#scene-${scene.number}`);
+  openScene(scene);
 }
 
 function openAddress() {
@@ -275,8 +228,9 @@ async function start() {
   $("speed").addEventListener("change", () => { if (timer) [1, 2].forEach(play); });
   $("search").addEventListener("change", () => {
     const found = find($("search").value);
-    $("unknown").textContent = found || !$("search").value.trim() ? "" : `The graph has no ${$("search").value}.`;
     if (found) select(found);
+    $("unknown").textContent = found || !$("search").value.trim() ? "" : `The graph has no ${$("search").value}.`;
+    if (found) $("search").value = "";                         // so that the same name can be found again
   });
   isNarrow.addEventListener("change", placeDetails);
   window.addEventListener("hashchange", () => { if (location.hash !== address()) openAddress(); });

@@ -18,7 +18,8 @@ from vae_graph.pages.scenes import scenes
 from vae_graph.pages.template import fill, float16
 
 SCRIPTS = ("dom.js", "numbers.js", "tensors.js", "operations.js", "session.js", "lines.js", "pictures.js", "layered.js",
-           "feeds.js", "scenes.js", "listing.js", "drawing.js", "details.js", "training.js", "stepping.js", "graph.js")
+           "feeds.js", "scenes.js", "computing.js", "listing.js", "drawing.js", "details.js", "training.js",
+           "stepping.js", "graph.js")
 ATTRIBUTES = "transpose_a", "transpose_b", "keep_dims", "begin_mask", "end_mask", "DstT", "value"    # that it uses
 
 

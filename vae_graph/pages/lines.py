@@ -68,7 +68,7 @@ def groups(graph: tf.Graph) -> dict[str, str]:
     """The groups of the operations that `minimize` and `Saver` make, hundreds per line, by the operations' names.
 
     The gradients of weights and biases, Adam's slots and its update belong to their variable, as what restores it does;
-    other gradients to the operation whose gradients they are; the rest to Adam, to SaveV2 or to RestoreV2.
+    other gradients to "gradient of" the operation whose they are; the rest to Adam, to SaveV2 or to RestoreV2.
     """
     found: dict[str, str] = {}
     for op in reversed(graph.get_operations()):                      # what reads a tensor, before what makes it
@@ -77,7 +77,7 @@ def groups(graph: tf.Graph) -> dict[str, str]:
         if gradient := re.match(r"gradients/(.+)_grad/", op.name):
             inputs = [tensor.op for tensor in graph.get_operation_by_name(gradient[1]).inputs]
             read = [variable.inputs[0].op.name for variable in inputs if variable.type == "ReadVariableOp"]
-            found[op.name] = read[0] if read else gradient[1]
+            found[op.name] = read[0] if read else f"gradient of {gradient[1]}"
         elif op.name.startswith("gradients/"):                       # a sum of gradients, or the loss's own, which is 1
             found[op.name] = next(found[reader.name] for reader in readers)
         elif of_variable:

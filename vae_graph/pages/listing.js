@@ -44,11 +44,13 @@ function showLines() {
   const reasonOf = reasons(run.fetches, [...run.feeds.keys()]);
   for (const line of lines) {
     line.reason = reasonOf(line);
-    const { count, why, sentence } = line.reason, total = line.operations.length;
+    const { why, sentence } = line.reason, total = line.operations.length;
+    const count = line.operations.filter(operation => shown.done.has(operation)).length;
     // What is fed or fetched is marked at its own line, if that is shown.
     const isOwn = !line.calls.length || closed.has(line);
     line.row.className = `row ${count === total ? "all" : count ? "some" : "none"}`
       + `${isOwn && line.reason.isFed ? " fed" : ""}${isOwn && line.reason.isFetched ? " fetched" : ""}`;
+    line.row.style.setProperty("--share", `${100 * count / total}%`);
     line.row.title = `${place(line)}. ${sentence}`;
     line.parts.count.textContent = count === total ? String(total) : `${count}/${total}`;
     line.parts.why.textContent = why;
@@ -59,7 +61,7 @@ function showLines() {
 function showValue({ name: lineName, result, parts }) {
   const name = `${result.name}:0`, value = valueOf(name), shape = value?.shape ?? result.outputs[0]?.shape;
   const named = lineName ? "" : meanings.get(name) ?? "";        // which of the several that the line assigns
-  parts.shape.textContent = shape ? `${named} [${shape.map(size => size ?? "?")}]` : "";
+  parts.shape.textContent = shape ? `${named && `${named}: `}[${shape.map(size => size ?? "?")}]` : "";
   const picture = value && (value.data.length > 3 ? thumbnail(value, meaning(name)) : facts(value));
   parts.picture.replaceChildren(picture ?? "");
 }

@@ -2,7 +2,7 @@
 
 // Values as text and as pictures.
 
-const SIDE = 28, N_DIGITS = 10;
+const SIDE = 28, N_DIGITS = 10, MAX_STRINGS = 4;
 const MAX_ROWS = 64, MAX_COLUMNS = 256;                        // of a picture; of larger matrices every n-th is shown
 
 function written(x) {
@@ -23,7 +23,9 @@ function range(numbers) {                                      // of those that 
 }
 
 function facts({ shape, data }) {
-  if (typeof data[0] === "string") return data.join(", ");
+  if (typeof data[0] === "string") {
+    return data.slice(0, MAX_STRINGS).join(", ") + (data.length > MAX_STRINGS ? `, ... (${data.length})` : "");
+  }
   if (data.length <= 8) return bracketed(shape, Array.from(data, written));
   const { lowest, highest, mean, notFinite } = range(data);
   const others = notFinite ? `, ${notFinite} not finite` : "";

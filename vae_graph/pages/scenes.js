@@ -25,33 +25,43 @@ function valueInPython(name, feed) {
 
 // ---- The address: a scene's number, or the fetches and feeds by name.
 
+const DEFAULT_IMAGES = "4,0";
+
 class AddressError extends Error {}
 
 function address() {
-  const scene = sceneShown();
-  if (scene) return `#scene-${scene.number}`;
-  const pairs = new URLSearchParams(run.fetches.map(name => ["fetch", name]));
-  for (const [name, { spec }] of run.feeds) pairs.append("feed", `${name}=${JSON.stringify(spec)}`);
-  if (run.selected) pairs.append("selected", run.selected.name);
-  return `#${pairs}`;
+  const scene = sceneShown(), chosen = `${images.count},${images.first}`;
+  const pairs = new URLSearchParams(scene ? [] : run.fetches.map(name => ["fetch", name]));
+  if (!scene) for (const [name, { spec }] of run.feeds) pairs.append("feed", `${name}=${JSON.stringify(spec)}`);
+  if (!scene && run.selected) pairs.append("selected", run.selected.name);
+  if (run.feeds.has(data.names.X) && chosen !== DEFAULT_IMAGES) pairs.append("images", chosen);
+  return `#${[...(scene ? [`scene-${scene.number}`] : []), ...(pairs.size ? [pairs] : [])].join("&")}`;
 }
 
 // The fetches, feeds and selected operation of an address; throws an AddressError that says what is unknown in it.
 function atAddress(fragment) {
-  const number = /^#scene-(.*)$/.exec(fragment)?.[1] ?? (fragment.length > 1 ? null : data.scenes[0].number);
-  const scene = data.scenes.find(other => other.number === number);
+  const number = /^#scene-([^&]*)/.exec(fragment)?.[1] ?? (fragment.length > 1 ? null : data.scenes[0].number);
+  const scene = data.scenes.find(other => other.number === number), pairs = new URLSearchParams(fragment.slice(1));
+  chooseImages(pairs.get("images") ?? DEFAULT_IMAGES);
   if (scene) return { ...scene, feeds: Object.entries(scene.feeds) };
   if (number !== null) {
     const numbers = data.scenes.map(other => other.number).join(", ");
     throw new AddressError(`There is no scene ${number}: the scenes are ${numbers}.`);
   }
-  const pairs = new URLSearchParams(fragment.slice(1));
   const fetches = pairs.getAll("fetch"), selected = pairs.get("selected");
   const feeds = pairs.getAll("feed").map(text => /^([^=]*)=?(.*)$/.exec(text).slice(1));
   const named = [...fetches, ...feeds.map(([name]) => name), ...(selected ? [selected] : [])];
   const unknown = named.find(name => !exists(name));
   if (unknown !== undefined) throw new AddressError(`The graph has no ${unknown}.`);
   return { fetches, selected, feeds: feeds.map(([name, text]) => [name, specOf(name, text)]) };
+}
+
+function chooseImages(text) {                                  // how many, and the first one's number
+  const [count, first] = text.split(",").map(Number), most = images.pixels.length / outputOf(data.names.X).shape[1];
+  if (!Number.isInteger(count) || !Number.isInteger(first) || count < 1 || count > N_DIGITS || first < 0 || first >= most) {
+    throw new AddressError(`Expected images=COUNT,FIRST with at most ${N_DIGITS} of the ${most} images, found ${text}.`);
+  }
+  Object.assign(images, { count: Math.min(count, most), first });
 }
 
 const exists = name => operations.has(name) || (/:\d+$/.test(name) && Boolean(producer(name) && outputOf(name)));

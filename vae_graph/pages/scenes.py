@@ -20,14 +20,15 @@ def scenes(n_z: int) -> list[Scene]:
     z = [[0.5, -1.0, *[0.0] * n_z][:n_z]]
     return [
         Scene("3", "Forward pass",
-              "ELBO needs the encoder, the noise, the decoder and both errors; the optimizer and the second decoder do "
-              "not run. Run again: the noise is drawn anew, so z and ELBO change. The guide's graph has 17 operations "
-              "fewer: no step counter, and a constant learning rate.",
+              "ELBO, here the loss, the lower the better, needs the encoder, the noise, the decoder and both errors. "
+              "The optimizer and the second decoder do not run. Run again: the noise is drawn anew, so z and ELBO "
+              "change.",
               "session.run([ELBO, z], {X: images, keep_prob: 1.0})",
               ["add_5:0", "add:0"], {"input_data:0": "images", "dropout_rate:0": 1.0}, "add"),
         Scene("4", "Tensors",
               "Each line has added operations to the graph; none has been executed. Only variables have values. "
-              "Click a line to see its operations.",
+              "Click a line to see its operations. The guide's graph has 17 fewer: no step counter, and a constant "
+              "learning rate.",
               "session.run([])", [], {}, "encoder_hidden_1/Elu"),
         Scene("5", "One layer",
               "Fetching h1 runs one layer: two reads of variables, a product, a sum and the activation. The operations "
@@ -35,8 +36,8 @@ def scenes(n_z: int) -> list[Scene]:
               'session.run("encoder_hidden_1/Elu:0", {X: images})',
               ["encoder_hidden_1/Elu:0"], {"input_data:0": "images"}, "encoder_hidden_1/Elu"),
         Scene("6", "Two decoders",
-              "The same z goes into both decoders, and both pictures are equal: they read the same variables. Only the "
-              "decoder that was built first has the operations that make them.",
+              "The same z goes into both decoders, and both pictures are equal: they read the same variables. The "
+              "operations that create and initialize these belong to the first decoder.",
               f"session.run([X_out, decoded], {{z: {z}, any_z: {z}, keep_prob: 1.0}})",
               ["clip_by_value:0", "decoder_output_1/Sigmoid:0"], {"add:0": z, "any_z:0": z, "dropout_rate:0": 1.0},
               "decoder_hidden_1_1/MatMul"),
@@ -51,18 +52,19 @@ def scenes(n_z: int) -> list[Scene]:
               ["add:0"], {"input_data:0": "images", "dropout_rate:0": 1.0, "random_normal:0": 0}, "add"),
         Scene("8", "Initializers",
               "The initializer runs an assignment for each of the 39 variables. Run it: the weights are drawn anew, "
-              "the trained ones are lost, and the ELBO rises. Undo it, or train from there in scene 9.",
+              "the trained ones are lost, and the loss in scene 3 is far higher. Undo it, or train from there in scene "
+              "9.",
               "session.run(initializer)", ["init"], {}, "encoder_hidden_1/w1/Initializer/random_uniform"),
         Scene("9", "Training step",
-              "minimize has added the gradients and an update for each variable; fetching train_op runs them, and ELBO "
-              "is that before the update. Run some steps: the loss falls, the weights move, and Adam's slots, here 0 "
-              "at first, fill.",
+              "minimize has added the gradients and an update for each variable. Fetching train_op runs them; ELBO is "
+              "computed before the update. Run some steps: the loss of these few images falls, the weights move, and "
+              "Adam's slots, here 0 at first, fill. The page has only test images to train on.",
               "session.run([train_op, ELBO], {X: images, keep_prob: 0.6})",
               ["Adam", "add_5:0"], {"input_data:0": "images", "dropout_rate:0": 0.6}, "Adam"),
         Scene("10", "Saver",
               "saver.save runs SaveV2, which writes all 39 variables, each under its name; the other operations read "
-              "them. Only the file's name is fed. Run it, draw new weights in scene 8, come back, and "
-              "fetch save/restore_all instead: Run restores the saved ones.",
+              "them. Only the file's name is fed. Run it, then draw new weights in scene 8. Back here, remove the "
+              "fetch before you fetch save/restore_all: Run then restores the saved weights.",
               'session.run("save/control_dependency:0", {"save/Const:0": "parameter0.ckpt"})',
               ["save/control_dependency:0"], {"save/Const:0": "parameter0.ckpt"}, "save/SaveV2/tensor_names"),
     ]

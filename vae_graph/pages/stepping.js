@@ -4,11 +4,19 @@
 
 let timer = null;
 
+// The lines and the graph show the operations of a run up to a step, as a set.
+function showUntil(done) {
+  if (done === shown.done) return;
+  shown.done = done;
+  showLines();
+  showResults();
+}
+
 function showPosition() {
-  const position = shown.order.indexOf(run.selected);
+  const position = shown.done === shown.executed ? -1 : shown.done.size - 1;
   for (const id of ["previous", "next", "play", "position"]) $(id).disabled = !shown.order.length;
   $("position").max = shown.order.length;
-  $("position").value = position + 1;
+  $("position").value = position < 0 ? shown.order.length : position + 1;
   $("step").textContent = position < 0 ? `${shown.order.length} steps` : `${position + 1} of ${shown.order.length}`;
 }
 
@@ -22,7 +30,8 @@ function step(by) {
 function goTo(position) {
   const operation = shown.order[position];
   if (!operation) return stop();
-  select(operation);
+  showUntil(new Set(shown.order.slice(0, position + 1)));
+  mark(operation);
   const [first] = operation.outputs, value = first && shown.values.get(`${operation.name}:0`);
   $("announcement").textContent = `Step ${position + 1} of ${shown.order.length}: ${operation.name}, ${operation.type}`
     + `${value ? `, [${value.shape}]` : ""}. ${place(lines[operation.line])}`;

@@ -55,6 +55,11 @@ function showTraining(isShown) {
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "ELBO after each step" });
   chart.append(svg("polyline", { points: points.join(" ") }),
                ...points.map(([cx, cy]) => svg("circle", { cx, cy, r: 2.5 })));
+  for (const [loss, y] of [[highest, 12], [lowest, height - 4]]) {
+    const label = svg("text", { x: width - 4, y });
+    label.textContent = written(loss);
+    chart.append(label);
+  }
   $("chart").hidden = losses.length < 2;
   $("chart").replaceChildren(chart);
 }

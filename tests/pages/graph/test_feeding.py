@@ -1,6 +1,8 @@
 """Fetches and feeds: chosen, changed, refused."""
 
 
+import re
+
 import numpy as np
 import pytest
 
@@ -13,11 +15,16 @@ def test_tensorflows_errors_are_shown(opened):
         "You must feed a value for placeholder tensor 'input_data' with dtype float and shape [?,784]",
         "You must feed a value for placeholder tensor 'dropout_rate' with dtype float"]
     assert not opened.find_element("id", "again").is_enabled()
-    assert text(opened, "legend").strip().startswith("all operations would run")
+    assert text(opened, "legend").strip().startswith("all would run")
     colour = "return getComputedStyle(document.querySelector('.row.all .count')).backgroundColor"
     would_run = opened.execute_script(colour)
+    for button in opened.find_elements("css selector", "#missing button"):
+        assert re.match("Feed (X|keep_prob)$", button.text)
+    opened.execute_script("[...$('missing').children].forEach(button => button.click())")
+    assert text(opened, "errors") == ""
+    assert opened.execute_script("return [...run.feeds.keys()]") == ["input_data:0", "dropout_rate:0"]
     opened.execute_script("openScene(data.scenes[0])")
-    assert text(opened, "legend").strip().startswith("all operations run")
+    assert text(opened, "legend").strip().startswith("all run")
     assert opened.execute_script(colour) != would_run
     noise = "openRun({ fetches: ['mul:0'], feeds: [['encoder_z/add_1:0', [[1, 1], [1, 1]]], ['random_normal:0', %s]] })"
     for value, error in (([[0, 0]], ""), ([[0, 0]] * 3, "mul: Incompatible shapes: [2,2] vs. [3,2]"), ([[0, 0, 0]], (

@@ -68,7 +68,7 @@ def test_no_more_than_thirty_operations_are_drawn_together(page):
     assert groups["gradients/decoder_output/MatMul_grad/MatMul_1"] == "decoder_output/w6"
     assert groups["decoder_output/w6/Adam_1/Assign"] == "decoder_output/w6"
     assert groups["Adam/update_decoder_output/w6/ResourceApplyAdam"] == "decoder_output/w6"
-    assert groups["gradients/encoder_hidden_1/Elu_grad/EluGrad"] == "encoder_hidden_1/Elu"
+    assert groups["gradients/encoder_hidden_1/Elu_grad/EluGrad"] == "gradient of encoder_hidden_1/Elu"
     assert groups["Adam"] == groups["beta1_power"] == "Adam"
 
 
@@ -82,6 +82,11 @@ def test_lines_say_whether_they_run_and_why(open_page):
     assert rows["X_out = tf.clip_by_val 1"] == (4, 4, "for X_out")
     assert rows["h4 = tf.nn.elu(affine( 1"] == (0, 5, "not needed")
     assert rows["h4 = tf.nn.elu(affine( 2"] == (7, 21, "for X_out")
+    assert browser.execute_script(
+        "return lines.find(({ own }) => own.length === 21).row.style.getPropertyValue('--share')") == "0%"
+    assert float(browser.execute_script("""return lines.find(({ reason, operations }) =>
+        reason.count === 7 && operations.length === 21).row.style.getPropertyValue('--share').slice(0, -1)""")
+                 ) == pytest.approx(100 / 3)
     browser = open_page("#scene-3")
     assert browser.execute_script("return lines.find(({ code }) => code.startsWith('h1')).reason") == {
         "count": 7, "why": "for all fetches", "sentence": "Runs because ELBO and z need it.",
@@ -90,7 +95,7 @@ def test_lines_say_whether_they_run_and_why(open_page):
 
 def test_a_line_that_assigns_several_names_says_whose_value_it_shows(open_page):
     rows = "return lines.filter(({ name }) => !name).map(({ row }) => row.querySelector('.shape').textContent)"
-    assert open_page("#scene-3").execute_script(rows)[:2] == ["ELBO []", "std [4,2]"]
+    assert open_page("#scene-3").execute_script(rows)[:2] == ["ELBO: []", "std: [4,2]"]
 
 
 def test_the_groups_of_all_variables_are_one_box_and_many_reads_one_entry(open_page):
@@ -100,10 +105,10 @@ def test_the_groups_of_all_variables_are_one_box_and_many_reads_one_entry(open_p
     assert browser.execute_script("return document.querySelectorAll('#graph path').length") < 30
     browser.execute_script("select(producer('save/restore_all'))")
     assert "39 variables" in browser.execute_script(titles)
-    assert text(browser, "reads").startswith("39 operations")
-    assert not browser.find_element("css selector", "#reads button").is_displayed()
-    browser.find_element("css selector", "#reads summary").click()
-    browser.find_element("css selector", "#reads button").click()
+    assert (text(browser, "reads"), text(browser, "waits")[:13]) == ("", "39 operations")
+    assert not browser.find_element("css selector", "#waits button").is_displayed()
+    browser.find_element("css selector", "#waits summary").click()
+    browser.find_element("css selector", "#waits button").click()
     assert text(browser, "operation-type") == "AssignVariableOp"
 
 

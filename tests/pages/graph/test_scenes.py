@@ -106,11 +106,32 @@ def test_what_is_fetched_fed_or_selected_is_in_view(open_page, number):
 @pytest.mark.parametrize(("fragment", "sentence"), [
     ("#scene-1", "There is no scene 1: the scenes are 3, 4, 5, 6, 7, 7b, 8, 9, 10."),
     ("#fetch=nothing:0", "The graph has no nothing:0."), ("#fetch=add:1", "The graph has no add:1."),
+    ("#scene-3&images=0,4", "Expected images=COUNT,FIRST with at most 10 of the 60 images, found 0,4."),
     ("#feed=add:0=x", "Expected a number or nested arrays to feed add:0, found x."),
     ("#feed=add:0=[[1],[2,3]]", "Expected a number or nested arrays to feed add:0, found [[1],[2,3]]."),
     ('#feed=add:0="images"', 'Expected a number or nested arrays to feed add:0, found "images".')])
 def test_an_unknown_address_is_said(open_page, fragment, sentence):
     assert text(open_page(fragment), "unknown") == sentence
+
+
+def test_the_chosen_images_are_in_the_address(open_page):
+    browser = open_page("#scene-3&images=2,7")
+    assert browser.execute_script("return [images.count, images.first, location.hash]") == [
+        2, 7, "#scene-3&images=2%2C7"]
+    assert open_page("#scene-3").execute_script("return images.count") == 4
+    browser.execute_script("flipFetch('clip_by_value:0'); images.count = 3; refresh()")
+    fragment = browser.execute_script("return location.hash")
+    assert open_page(fragment).execute_script("return [images.count, run.fetches.length]") == [3, 3]
+
+
+def test_back_leads_to_the_scene_before(open_page):
+    browser = open_page("#scene-3")
+    for number in (5, 7):
+        browser.find_element("xpath", f"//ul[@id='scenes']//button[starts-with(., '{number} ')]").click()
+    browser.execute_script("lines[4].row.click()")
+    for number in (5, 3):
+        browser.back()
+        wait(browser, f"sceneShown()?.number === '{number}'")
 
 
 def test_own_fetches_and_feeds_are_in_the_address(open_page):

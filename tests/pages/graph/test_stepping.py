@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.pages.helpers import text, wait
+from tests.pages.helpers import set_size, text, wait
 
 
 def test_stepping_goes_on_from_the_selection_and_is_announced(open_page):
@@ -27,6 +27,33 @@ def test_stepping_goes_on_from_the_selection_and_is_announced(open_page):
     assert browser.execute_script("return timer") is None
 
 
+def test_a_step_shows_what_has_run_so_far(open_page):
+    browser = open_page("#scene-3")
+    rows = """return lines.map(({ row, parts }) => [parts.count.textContent, row.classList.contains('none'),
+                                                      parts.picture.innerText + parts.picture.childElementCount])"""
+    before = browser.execute_script(rows)
+    assert text(browser, "step") == "136 steps"
+    browser.execute_script("$('position').value = 30; $('position').dispatchEvent(new Event('input'))")
+    found = browser.execute_script(rows)
+    assert text(browser, "step") == "30 of 136"
+    assert found[2][0] == "30/220"
+    assert text(browser, "results") == "ELBO z "
+    last = browser.execute_script("return lines.findIndex(({ code }) => code.startsWith('ELBO ='))")
+    assert (before[last][0], found[last]) == ("1", ["0/1", True, "0"])
+    browser.execute_script("select(producer('encoder_hidden_1/Elu'))")
+    assert browser.execute_script(rows) == before
+
+
+def test_another_line_is_shown_from_its_beginning(open_page):
+    browser = open_page("#scene-9")
+    set_size(browser, 1280, 800)
+    browser.execute_script("$('details').scrollTop = 200")
+    browser.execute_script("lines[4].row.click()")
+    scrolled = browser.execute_script("return $('details').scrollTop")
+    set_size(browser, 1200, 900)
+    assert scrolled == 0
+
+
 @pytest.mark.parametrize(("words", "name"), [
     ("ELBO", "add_5"), ("h4", "decoder_hidden_1/Elu"), ("w6", "decoder_output/w6"), ("global_step", "Variable"),
     ("encoder_z/b3/Adam_1", "encoder_z/b3/Adam_1"), ("random_normal:0", "random_normal"),
@@ -34,6 +61,7 @@ def test_stepping_goes_on_from_the_selection_and_is_announced(open_page):
 def test_an_operation_is_found_by_its_name(opened, words, name):
     opened.execute_script("$('search').value = arguments[0]; $('search').dispatchEvent(new Event('change'))", words)
     assert text(opened, "operation-name") == name
+    assert opened.execute_script("return $('search').value") == ""           # it can be searched again
 
 
 def test_a_line_folds_and_what_is_in_it_is_found(opened):
