@@ -104,7 +104,8 @@ def test_two_models_are_swapped(open_explorer, tmp_path, digits):
     wait(browser, "models[0].means && !waiting")
     assert browser.execute_script("return [models.map(({ name }) => name), pins.length, models[0].sizes.z]") == [
         ["x", "tf-1.4.0/parameter20.ckpt"], 0, 3]
-    assert browser.execute_script("return location.hash").count(",") == 2        # one z, and no pin of the other model
+    # One z, and no pin of the other model.
+    assert [place.count(",") for place in browser.execute_script("return location.hash").split(";")] == [2, 0]
     np.testing.assert_allclose(np.reshape(browser.execute_script("return Array.from(models[0].means)"), (-1, 3)),
                                pictures.means(prefix, digits.test.images), atol=1e-4)
     assert text(browser, "progress") == ""

@@ -120,6 +120,11 @@ def test_two_models_have_their_own_losses(open_explorer, tmp_path):
     assert [shown[f"{letter}: KL + n_z"][-4:] for letter in "AB"] == [" + 2", " + 3"]
     whites = browser.execute_script("return models.map(({ heat }) => heat.nextSibling.textContent.split('white: ')[1])")
     assert whites[0] == whites[1]
+    losses = np.array(browser.execute_script(
+        "return models.map(model => Array.from(pixelLosses(seen.pixels, decode(model, model.z))))"))
+    for i in range(2):                                               # on one scale
+        expected = (3 * 255 * losses[i] / losses.max()).clip(max=255)
+        np.testing.assert_allclose(gray(browser, f"models[{i}].heat"), expected, atol=1)
     z, mean = browser.execute_script("return [models[1].z, encode(models[1], seen.pixels).mean].map(v => [...v])")
     assert z == mean                 # the image's own z, not that of the other model
     browser.find_element("id", "clear").click()
