@@ -68,7 +68,7 @@ def groups(graph: tf.Graph) -> dict[str, str]:
     """The groups of the operations that `minimize` and `Saver` make, hundreds per line, by the operations' names.
 
     The gradients of weights and biases, Adam's slots and its update belong to their variable, as what restores it does;
-    other gradients to "gradient of" the operation whose they are; the rest to Adam, to SaveV2 or to RestoreV2.
+    other gradients to "gradient of" and the operation's name; the rest to Adam, to SaveV2 or to RestoreV2.
     """
     found: dict[str, str] = {}
     for op in reversed(graph.get_operations()):                      # what reads a tensor, before what makes it

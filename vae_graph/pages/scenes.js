@@ -23,19 +23,21 @@ function valueInPython(name, feed) {
   return spec ? `np.full([${sizes}], ${spec})` : `np.zeros([${sizes}])`;
 }
 
-// ---- The address: a scene's number, or the fetches and feeds by name.
+// ---- The address: a scene's number, or the fetches and feeds by name; and the images, if others than at first.
 
 const DEFAULT_IMAGES = "4,0";
 
 class AddressError extends Error {}
 
 function address() {
-  const scene = sceneShown(), chosen = `${images.count},${images.first}`;
-  const pairs = new URLSearchParams(scene ? [] : run.fetches.map(name => ["fetch", name]));
-  if (!scene) for (const [name, { spec }] of run.feeds) pairs.append("feed", `${name}=${JSON.stringify(spec)}`);
-  if (!scene && run.selected) pairs.append("selected", run.selected.name);
+  const scene = sceneShown(), pairs = new URLSearchParams(), chosen = `${images.count},${images.first}`;
+  if (!scene) {
+    for (const name of run.fetches) pairs.append("fetch", name);
+    for (const [name, { spec }] of run.feeds) pairs.append("feed", `${name}=${JSON.stringify(spec)}`);
+    if (run.selected) pairs.append("selected", run.selected.name);
+  }
   if (run.feeds.has(data.names.X) && chosen !== DEFAULT_IMAGES) pairs.append("images", chosen);
-  return `#${[...(scene ? [`scene-${scene.number}`] : []), ...(pairs.size ? [pairs] : [])].join("&")}`;
+  return `#${scene ? `scene-${scene.number}` : ""}${scene && pairs.size ? "&" : ""}${pairs}`;
 }
 
 // The fetches, feeds and selected operation of an address; throws an AddressError that says what is unknown in it.
