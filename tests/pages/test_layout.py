@@ -77,7 +77,8 @@ def test_in_an_iframe_with_srcdoc_pins_are_set(browser, small_page, tmp_path):
     browser.get((tmp_path / "outer.html").as_uri())
     browser.switch_to.frame(0)
     wait(browser, "typeof waiting !== 'undefined' && images !== null && !waiting")
-    browser.execute_script("onerror = message => { window.thrown = message; }; $('map').click()")
+    browser.execute_script("onerror = message => { window.thrown = message; }")
+    browser.find_element("id", "map").click()
     assert browser.execute_script("return [pins.length, window.thrown ?? null]") == [1, None]
     browser.switch_to.default_content()
 

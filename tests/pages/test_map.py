@@ -9,6 +9,7 @@ from tests.helpers import write_network
 from tests.numpy_network import PREFIX, encode, weights_of
 from tests.pages.helpers import choose_image, decoded, gray, readout, text, wait
 from vae_graph import checkpoints, pictures
+from vae_graph.pages import explorer
 
 
 def test_the_decoded_digit_is_drawn_and_described(explorer_page):
@@ -72,6 +73,8 @@ def test_two_pins_show_the_walk_between_them_and_a_link_shows_the_same_place(ope
     assert len(pins) == 2
     ActionChains(browser).click_and_hold().move_by_offset(30, 30).release().perform()
     assert browser.execute_script("return pins.map(z => Array.from(z))") == pins     # nor is the end of a drag a pin
+    assert browser.execute_script(
+        "return location.hash.split(';')[0] === `#${[...models[0].z].map(z => z.toFixed(3))}`")
     choose_image(browser, 7)
     browser.execute_script("$('number').dispatchEvent(new Event('change'))")
     assert browser.execute_script("return $('walk').children.length") == 10
@@ -90,7 +93,9 @@ def test_two_pins_show_the_walk_between_them_and_a_link_shows_the_same_place(ope
 @pytest.mark.slow
 @pytest.mark.parametrize("fragment", ["#", "#a,b", "#1", "#1,2,3", "#NaN,1", "#%ff", "#1e999,0", "#image=7"])
 def test_a_fragment_that_is_no_place_is_ignored(open_explorer, fragment):
-    assert open_explorer(PREFIX, fragment=fragment).execute_script("return pins.length") == 0
+    pins, z, mean = open_explorer(PREFIX, fragment=fragment).execute_script(
+        "return [pins, [...models[0].z], [...encode(models[0], image(2)).mean]]")
+    assert (pins, z) == ([], mean)                       # as without a fragment
 
 
 @pytest.mark.slow
@@ -111,6 +116,8 @@ def test_sliders_for_the_dimensions_that_vary_most(open_explorer, tmp_path, digi
     assert readout(browser).startswith("z = (")
     row = browser.find_element("css selector", "#sliders div").text
     assert row.split() == [f"z{shown[0] + 1}", "1.50"]
+    browser.execute_script("$('sliders').querySelector('input').dispatchEvent(new Event('change'))")
+    assert browser.execute_script("return location.hash").split(",")[shown[0]].lstrip("#") == "1.500"
     assert text(browser, "order") == "10 of 12 dimensions of z, those whose means vary most first"
 
 
@@ -126,6 +133,34 @@ def test_a_pin_and_a_link_keep_all_of_z(open_explorer, tmp_path):
     readout(browser)
     for canvas in ("$('walk').children[0]", "models[0].digit"):
         np.testing.assert_allclose(gray(browser, canvas), expected, atol=1)
+
+
+def test_a_link_to_an_image_shows_each_models_own_code(browser, tmp_path, digits):
+    path = tmp_path / "explorer.html"
+    path.write_bytes(explorer.page([PREFIX, write_network(tmp_path / "x")], digits.test.images, digits.test.digits,
+                                   "digits"))
+    browser.get(path.as_uri())
+    wait(browser, "images !== null && !waiting")
+    choose_image(browser, 7)
+    codes = "return models.map(({ z }) => [...z])"
+    before = browser.execute_script(f"rememberPlace(); {codes}")
+    browser.refresh()
+    wait(browser, "images !== null && !waiting")
+    np.testing.assert_allclose(browser.execute_script(codes), before, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_keys_that_the_map_uses_do_not_scroll_and_the_browsers_own_are_left(explorer_page):
+    used = explorer_page.execute_script("""
+        return [[" ", {}], ["ArrowUp", {}], ["ArrowLeft", { altKey: true }], ["a", {}]].map(([key, modifiers]) => {
+          const event = new KeyboardEvent("keydown", { key, cancelable: true, ...modifiers });
+          map.dispatchEvent(event);
+          return event.defaultPrevented;
+        })""")
+    assert used == [True, True, False, False]
+    assert explorer_page.execute_script("""
+        for (let i = 0; i < 2; i++) map.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", repeat: i > 0 }));
+        return pins.length""") == 2                      # with that of the space
 
 
 def test_the_nearest_test_image_is_the_nearest_in_z(open_explorer, tmp_path, digits):

@@ -53,6 +53,13 @@ def test_mean_and_std_are_tensorflows(open_explorer, digits):
     np.testing.assert_allclose(np.array(found).transpose(1, 0, 2), expected, atol=1e-3)
 
 
+def test_the_axes_are_orthonormal_where_the_codes_do_not_vary(explorer_page):
+    for codes in ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 2, 2, 3, 4, 6]):
+        axes = np.array(explorer_page.execute_script(
+            "return latentPlane(Float32Array.from(arguments[0]), 5).axes.map(axis => [...axis])", codes))
+        np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-6)
+
+
 @pytest.mark.parametrize("n_z", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_the_plane_is_that_of_the_pictures(open_explorer, tmp_path, digits, n_z):
     prefix = write_network(tmp_path / "x", n_z)

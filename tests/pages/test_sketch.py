@@ -59,6 +59,7 @@ def test_it_is_encoded_and_reconstructed(explorer_page):
     explorer_page.find_element("id", "clear").click()
     assert explorer_page.execute_script("return samples.length") == 0
     assert text(explorer_page, "encoded") == ""
+    assert explorer_page.execute_script("return location.hash").count(";") == 0      # and no image
     assert not seen(explorer_page).any()
 
 

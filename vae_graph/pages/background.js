@@ -37,7 +37,7 @@ function axisNames({ sizes, means }) {       // of the map; one dimension has no
   return sizes.z === 1 ? ["z1"] : ["z1", "z2"];
 }
 
-function drawBackground() {                  // once for each size, colour scheme and model
+function drawBackground() {                  // once for each size, colour scheme, model and epoch
   const scale = window.devicePixelRatio || 1, pen = background.getContext("2d"), model = models[0];
   side = map.clientWidth;
   map.width = map.height = background.width = background.height = Math.round(side * scale);

@@ -13,6 +13,8 @@ function button(textContent, onclick, properties = {}) {
   return element("button", { type: "button", textContent, onclick, ...properties });
 }
 
+const hasModifier = ({ altKey, ctrlKey, metaKey }) => altKey || ctrlKey || metaKey;        // the browser's own shortcuts
+
 // Gray levels from 0 to 255, row by row, as many as the canvas has pixels.
 function paintGray(canvas, levels, description) {
   const content = new ImageData(canvas.width, canvas.height);

@@ -6,9 +6,10 @@
 
 function rememberPlace() {
   // The address of a document in `srcdoc` cannot be changed.
-  if (location.protocol === "about:" || !models.length) return;
-  const places = [models[0].z, ...pins].map(z => Array.from(z, value => value.toFixed(3)).join(","));
-  if (seen?.number !== undefined) places.push(`image=${seen.number}`);
+  if (location.protocol === "about:") return;
+  const codes = models.length ? [models[0].z, ...pins] : [];
+  const places = codes.map(z => Array.from(z, value => value.toFixed(3)).join(","));
+  if (models.length && seen?.number !== undefined) places.push(`image=${seen.number}`);
   history.replaceState(null, "", `#${places.join(";")}`);
 }
 
@@ -19,7 +20,9 @@ function recallPlace() {
   if (!places.every(z => z.length === models[0].sizes.z && z.every(Number.isFinite))) return;
   if (number) seeNumber(Number(number));
   pins = places.slice(1, 3);
-  moveToZ(models.map(({ z }, i) => i === 0 ? places[0] : z.map((value, j) => places[0][j] ?? value)));
+  // The second model shows its own code of the image, else the same point of the map.
+  const second = ({ plane, sizes, z }) => number ? z : toZ({ plane, sizes }, toMap(models[0], places[0]));
+  moveToZ(models.map((model, i) => i === 0 ? places[0] : second(model)));
   showPins();
 }
 
@@ -28,7 +31,7 @@ function recallPlace() {
 const MAX_CLICK_DISTANCE = 5;                // in pixels, from where the pointer was pressed
 
 let mapped = null;                           // the model whose map is shown
-let pressed = [0, 0];
+let pressed = null;                          // where a pointer was pressed on the map
 
 function showIntroduction() {
   const hasDots = Boolean(models[0]?.means);
@@ -68,7 +71,8 @@ function follow(event) {
 
 function onKey(event) {
   const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key];
-  if (event.key === "Enter" || event.key === " ") pin();
+  if (hasModifier(event)) return;
+  if ((event.key === "Enter" || event.key === " ") && !event.repeat) pin();
   if (event.key === "Escape") unpin();
   if (direction || event.key === " ") event.preventDefault();        // the page must not scroll
   if (!direction) return;
@@ -106,8 +110,10 @@ map.addEventListener("pointerdown", event => {
   pressed = [event.clientX, event.clientY];
   follow(event);
 });
-map.addEventListener("click", event => {                             // also at the end of a drag
-  if (Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < MAX_CLICK_DISTANCE) pin();
+map.addEventListener("pointerup", rememberPlace);
+map.addEventListener("click", event => {                             // also at the end of a drag, or without a pointer
+  if (!pressed || Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < MAX_CLICK_DISTANCE) pin();
+  pressed = null;
 });
 map.addEventListener("keydown", onKey);
 sketch.addEventListener("pointerdown", startStroke);

@@ -23,9 +23,16 @@ function nearest({ means, z }) {             // [number of the test image whose 
 function drawFrame() {
   waiting = false;
   if (!side || !models.length) return;       // without a model the map is hidden
-  const scale = map.width / side, pen = map.getContext("2d");
+  // At an earlier epoch the dots are not where the nearest was looked for.
   const [found, distance] = isEarlier(models[0]) ? [-1] : nearest(models[0]);
-  const ink = cssColour("--ink"), paper = cssColour("--paper");
+  drawMarks(found);
+  models.forEach(model => paint(model.digit, decode(model, model.z), `Digit decoded from ${describe(model.z)}`));
+  $("readout").textContent = models.map(model => `${labelled(model)}${describe(model.z)}`).join("\n");
+  showNearest(found, distance);
+}
+
+function drawMarks(found) {
+  const scale = map.width / side, pen = map.getContext("2d"), ink = cssColour("--ink"), paper = cssColour("--paper");
   pen.setTransform(1, 0, 0, 1, 0, 0);
   pen.clearRect(0, 0, map.width, map.height);
   pen.drawImage(background, 0, 0);
@@ -66,9 +73,9 @@ function drawFrame() {
   pen.beginPath();
   pen.arc(fromLeft(point[0]), fromTop(point[1]), 7, 0, 2 * Math.PI);
   strokeOn(ink);
+}
 
-  models.forEach(model => paint(model.digit, decode(model, model.z), `Digit decoded from ${describe(model.z)}`));
-  $("readout").textContent = models.map(model => `${labelled(model)}${describe(model.z)}`).join("\n");
+function showNearest(found, distance) {
   $("of-nearest").hidden = found < 0 || !images;
   nearestNumber = found;
   if ($("of-nearest").hidden) return;

@@ -97,23 +97,27 @@ function toMap({ plane }, z, at = 0) {                               // the poin
 
 // ---- What is said about them.
 
-function showModels() {
-  const copies = (parent, make) => $(parent).replaceChildren(...models.flatMap(make));
-  $("on-two").hidden = models.length !== 2;
-  copies("decoded", model => {
+const ofEach = (parent, make) => $(parent).replaceChildren(...models.flatMap(make));
+
+function showPictures() {
+  ofEach("decoded", model => {
     model.digit = digitCanvas();
     return captioned(model.digit, `${labelled(model)}decoded from z`);
   });
-  copies("reconstructed", model => {
+  ofEach("reconstructed", model => {
     [model.reconstruction, model.heat] = [digitCanvas(), digitCanvas()];
     return [captioned(model.reconstruction, "reconstruction"), captioned(model.heat, "-log p, per pixel")];
   });
-  copies("models", model => {
+}
+
+function showModels() {
+  $("on-two").hidden = models.length !== 2;
+  showPictures();
+  ofEach("models", model => {
     const { input, encoder, z, decoder } = model.sizes;
-    const remove = element("button", { type: "button", textContent: "Remove", onclick: () => removeModel(model) });
     const title = element("p", { textContent: `${letter(model)}: ${model.name}, ${model.facts}, n_input ${input}, n_hidden_encoder `
       + `${encoder}, n_z ${z}, n_hidden_decoder ${decoder} ` });
-    title.append(remove);
+    title.append(button("Remove", () => removeModel(model)));
     const details = element("details");
     details.append(element("summary", { textContent: `${model.variables.size} variables, all checksums match` }),
                    variableTable(model.variables));

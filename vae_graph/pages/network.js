@@ -60,16 +60,22 @@ function latentPlane(codes, n_z) {                                   // codes: n
 
 const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
 
-function principalComponent(covariance, n, orthogonalTo) {           // by power iteration
-  let vector = Float64Array.from({ length: n }, (_, i) => 1 + i / n);
-  for (let round = 0; round < 300; round++) {
-    const next = Float64Array.from(vector, (_, i) => dot(covariance.subarray(i * n, (i + 1) * n), vector));
+// By power iteration. Where the codes do not vary, as those of one image, it is any direction orthogonal to the others.
+function principalComponent(covariance, n, orthogonalTo) {
+  const variance = Array.from({ length: n }, (_, i) => covariance[i * n + i]).reduce((sum, value) => sum + value, 0);
+  let vector = new Float64Array(n);
+  const replace = (next, least) => {
     for (const other of orthogonalTo) {
       const overlap = dot(next, other);
       next.forEach((_, i) => { next[i] -= overlap * other[i]; });
     }
-    const length = Math.hypot(...next) || 1;
-    vector = next.map(value => value / length);
+    const length = Math.hypot(...next);
+    if (length > least) vector = next.map(value => value / length);
+  };
+  const sign = orthogonalTo.length ? -1 : 1;                         // or it would begin with the first, if that is any
+  replace(Float64Array.from({ length: n }, (_, i) => (1 + i / n) * sign ** i), 0);
+  for (let round = 0; round < 300; round++) {
+    replace(Float64Array.from(vector, (_, i) => dot(covariance.subarray(i * n, (i + 1) * n), vector)), 1e-9 * variance);
   }
   // A component's sign is arbitrary; the largest coefficient is made positive, as in the pictures.
   const largest = vector.reduce((best, value) => Math.abs(value) > Math.abs(best) ? value : best, 0);

@@ -111,7 +111,7 @@ function clearSketch() {
   clearDrawing();
   $("seen").getContext("2d").clearRect(0, 0, 28, 28);
   $("seen").setAttribute("aria-label", "Nothing drawn");
-  showModels();
+  showPictures();
   seen = null;
   $("what").textContent = "what the encoder sees";
   showNumber();

@@ -17,6 +17,7 @@ function buildSliders() {
     slider.addEventListener("input", () => {
       moveToZ(models.map(({ z }) => z.map((value, i) => i === dimension ? slider.valueAsNumber : value)));
     });
+    slider.addEventListener("change", rememberPlace);
     const row = element("div", { className: "slider" });
     row.append(element("label", { textContent: `z${dimension + 1}`, htmlFor: slider.id }), slider, element("span"));
     $("sliders").append(row);
