@@ -4,11 +4,16 @@
 
 let session = null, isTwice = false, isScheduled = false;
 
-// The last run. executed: its operations; done: those up to the step that is shown; missing: the placeholders to feed.
-let shown = { executed: new Set(), done: new Set(), order: [], values: new Map(), again: null, errors: [], missing: [] };
+// The last run. executed: its operations; done: those up to the step that is shown; missing: the placeholders to feed;
+// isKept: what it changed stays changed.
+let shown = { executed: new Set(), done: new Set(), order: [], values: new Map(), again: null, errors: [], missing: [],
+              isKept: false };
 
-const isUpdate = () => [...shown.executed].some(({ type }) => UPDATES.has(type));
-const isTraining = () => isUpdate() && ![...shown.executed].some(({ type }) => type === "SaveV2");
+const UPDATES = ["AssignVariableOp", "AssignAddVariableOp", "ResourceApplyAdam"];
+const RANDOM = ["RandomUniform", "RandomStandardNormal"];
+
+const runsAny = types => [...shown.executed].some(({ type }) => types.includes(type));
+const isUpdate = () => runsAny([...UPDATES, "SaveV2"]);
 
 // Runs what is fetched. What it changes is kept only if it is to be: else the run is one to look at.
 function compute(isKept) {
@@ -20,7 +25,7 @@ function compute(isKept) {
     if (missing.length) return;
     const feeds = new Map([...run.feeds].map(([name, feed]) => [name, fedTensor(name, feed)]));
     attempt(() => Object.assign(shown, session.run(run.fetches, feeds)));
-    if (isTwice && !isUpdate()) {
+    if (isTwice && !isUpdate() && !shown.errors.length) {
       session.draw++;
       attempt(() => { shown.again = session.run(run.fetches, feeds).values; });
     }
@@ -45,7 +50,6 @@ function runAgain() {
 }
 
 function refresh() {
-  $("unknown").textContent = "";
   compute(false);
   show();
 }
@@ -62,7 +66,8 @@ function schedule() {                                          // sliders change
 // The value that a tensor would have: undefined if it cannot be computed.
 function unfedValue(name) {
   const before = state();
-  const feeds = [...run.feeds].filter(([other, { spec, kept }]) => other !== name && (spec !== "value" || kept));
+  const feeds = [...run.feeds].filter(([other, { spec, kept }]) =>
+    other !== name && (spec !== "value" || kept || isText(other)));
   try {
     return session.run([name], new Map(feeds.map(([other, feed]) => [other, fedTensor(other, feed)]))).values.get(name);
   } catch (error) {

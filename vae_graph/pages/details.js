@@ -12,8 +12,9 @@ function showDetails() {
   if (!operation) return;
   $("line-code").textContent = line.code;
   const { count, sentence } = line.reason, caller = lines[line.caller], total = line.operations.length;
+  const later = line.operations.filter(other => shown.executed.has(other) && !shown.done.has(other)).length;
   $("line-why").textContent = `${place(line)}${caller ? `, called in line ${caller.number}` : ""}. ${sentence} `
-    + `${count} of ${total} operations ${shown.errors.length ? "would run" : "run"}.`;
+    + `${count} of ${total} operations ${shown.errors.length ? "would run" : "run"}${later ? `, ${later} of them later` : ""}.`;
   $("operation-name").textContent = operation.name;
   $("operation-type").textContent = operation.type;
   $("outputs").replaceChildren(...operation.outputs.map((output, i) => tensorBox(`${operation.name}:${i}`, output)),
@@ -39,10 +40,9 @@ const isPending = name => shown.executed.has(producer(name)) && !shown.done.has(
 // What a tensor was in the last run, up to the step that is shown; what a variable is.
 function valueOf(name) {
   const { type, name: own, inputs } = producer(name);
-  if (isPending(name)) return undefined;
   if (type === "VarHandleOp") return session.variables.get(own);
   const variable = type === "ReadVariableOp" ? session.variables.get(producer(inputs[0]).name) : undefined;
-  return shown.values.get(name) ?? variable;
+  return (isPending(name) ? undefined : shown.values.get(name)) ?? variable;
 }
 
 function choice(verb, name, disabled = false) {
@@ -79,7 +79,7 @@ function showGroups(line, selected) {
   if (hasTable && !areVariablesShown) showVariables();
   areVariablesShown ||= hasTable;
   $("group-list").replaceChildren(...others.map(([name, own]) => {
-    const count = own.filter(operation => shown.executed.has(operation)).length;
+    const count = own.filter(operation => shown.done.has(operation)).length;
     return button(name, () => select(own.findLast(({ outputs }) => outputs.length) ?? own.at(-1)), {
       className: count === own.length ? "all" : count ? "some" : "none", ariaPressed: name === selected.group,
       title: `${count} of ${own.length} operations run` });

@@ -33,7 +33,7 @@ const isFed = ({ name, outputs }) => outputs.some((_, i) => run.feeds.has(`${nam
 // The boxes and edges of some operations of a line, and of the lines and groups that they read and that read them.
 function partOfGraph(line, own, isPart) {
   const boxes = new Map(), edges = new Map(), inside = new Set(own);
-  const ofVariables = new Set(line.own.map(({ group }) => group).filter(group => session.variables.has(group)));
+  const isOfVariable = group => session.variables.has(group);
   const named = called => called.name || called.code.split(" =")[0];
   const boxOf = operation => {
     if (!line.calls.length) {
@@ -45,15 +45,17 @@ function partOfGraph(line, own, isPart) {
   };
   const outside = (operation, side) => {
     const isGroup = operation.group && operation.line === line.index, other = lines[operation.line];
-    const isOfAll = ofVariables.has(operation.group) && !ofVariables.has(own[0].group);
-    const group = isOfAll ? `${ofVariables.size} variables` : operation.group;     // one box for the groups of all
-    return { id: `${side} ${isGroup ? group : operation.line}`, operation, isLink: true,
-             title: isGroup ? group : named(other), text: isGroup ? named(other) : place(other) };
+    const link = { id: `${side} ${operation.line}`, operation, isLink: true, title: named(other), text: place(other) };
+    if (!isGroup) return link;
+    // One box for the groups of several variables.
+    const isShared = isOfVariable(operation.group) && !isOfVariable(own[0].group);
+    const id = `${side} ${isShared ? "variables" : operation.group}`;
+    return { ...link, id, title: operation.group, text: named(other) };
   };
   const connect = (from, to, isControl, isUsed) => {
     for (const box of [from, to]) {
-      const width = Math.max(box.title.length, box.text.length) * CHARACTER + 12;
-      if (!boxes.has(box.id)) boxes.set(box.id, { ...box, width });
+      if (!boxes.has(box.id)) boxes.set(box.id, { ...box, titles: new Set() });
+      boxes.get(box.id).titles.add(box.title);
     }
     if (from.id === to.id) return;
     const key = `${from.id}\n${to.id}`, edge = edges.get(key) ?? { isControl: true, isUsed: false };
@@ -75,7 +77,11 @@ function partOfGraph(line, own, isPart) {
       connect(box, outside(reader, "to"), isControl, shown.done.has(reader));
     }
   }
-  return { boxes: [...boxes.values()], edges: [...edges.values()] };
+  const sized = [...boxes.values()].map(({ titles, ...box }) => {
+    const title = titles.size > 1 ? `${titles.size} variables` : box.title;
+    return { ...box, title, width: Math.max(title.length, box.text.length) * CHARACTER + 12 };
+  });
+  return { boxes: sized, edges: [...edges.values()] };
 }
 
 function drawEdge({ points, isControl, isUsed }) {
@@ -88,10 +94,11 @@ function drawEdge({ points, isControl, isUsed }) {
 
 function drawBox({ operation, isLink, title, text, x, y, width }, selected) {
   const isRun = shown.done.has(operation), isFetched = run.fetches.some(name => producer(name) === operation);
+  const description = isLink ? "in another line" : isRun ? "runs" : shown.executed.has(operation) ? "runs later" : "does not run";
   const state = isLink ? "link" : `${isRun ? "runs" : ""} ${isFed(operation) ? "fed" : ""} ${isFetched ? "fetched" : ""}`;
   const box = svg("g", {
     class: `${state} ${operation === selected ? "selected" : ""}`, tabindex: 0, role: "button",
-    "aria-label": `${title} ${text}, ${isLink ? "in another line" : isRun ? "runs" : "does not run"}` });
+    "aria-label": `${title} ${text}, ${description}` });
   const written = (words, dy, size) => {
     const made = svg("text", { x: x + width / 2, y: y + dy, class: size });
     made.textContent = words;

@@ -21,10 +21,12 @@ function shapeOf(spec) {                                       // of nested arra
   return first && others.every(other => `${other}` === `${first}`) ? [spec.length, ...first] : undefined;
 }
 
+const isText = name => outputOf(name).dtype === "string";
+
 function fedTensor(name, { spec, kept }) {
   const { dtype, shape } = outputOf(name);
+  if (isText(name)) return { shape: [], data: [spec] };
   if (spec === "value") return kept;
-  if (dtype === "string") return { shape: [], data: [spec] };
   if (spec === "images") return batch();
   if (Array.isArray(spec)) return { shape: shapeOf(spec), data: ARRAYS[dtype].from(spec.flat(Infinity)) };
   // The number of images is not known when the graph is built.
@@ -37,7 +39,7 @@ function fedTensor(name, { spec, kept }) {
 function newFeed(name, kept) {
   const { dtype, shape } = outputOf(name);
   if (name === data.names.X) return { spec: "images" };
-  if (dtype === "string") return { spec: kept ? scalar(kept) : "" };
+  if (isText(name)) return { spec: kept ? scalar(kept) : "" };
   if (!kept) return { spec: shape?.length === 0 ? 1 : 0 };
   if (kept.shape.length === 0) return { spec: scalar(kept), kept };
   return { spec: kept.data.length <= MAX_FIELDS && dtype === "float32" ? nested(kept) : "value", kept };
@@ -49,18 +51,18 @@ function nested({ shape, data }) {
   return Array.from({ length }, (_, i) => nested({ shape: rest, data: data.subarray(i * size, (i + 1) * size) }));
 }
 
-// ---- Fields and sliders. `changed` is called with a feed's new spec.
+// ---- Fields and sliders. `changed` is called with a feed's new spec, and whether its fields must be built anew.
 
 function editor(name, feed, changed) {
   const row = element("span", { className: "editor" }), ariaLabel = meaning(name);
   const title = `Feed 0 for ${name}`;
   const zero = spec => button("0", () => changed(spec, true), { title, ariaLabel: title });
-  if (feed.spec === "images") {
+  if (isText(name)) {
+    row.append(element("input", { value: feed.spec, ariaLabel, onchange: event => changed(event.target.value) }));
+  } else if (feed.spec === "images") {
     row.append(...imageFields(changed));
   } else if (feed.spec === "value") {
     row.append(`as it was, [${feed.kept.shape}] `, zero(0));
-  } else if (outputOf(name).dtype === "string") {
-    row.append(element("input", { value: feed.spec, ariaLabel, onchange: event => changed(event.target.value) }));
   } else {
     const bounds = name === data.names.keep_prob ? [0.05, 1] : [-3, 3];
     row.append(...numbersIn(feed.spec).flatMap(([path, value]) => slider(
@@ -114,22 +116,27 @@ function imageFields(changed) {
 
 function sketch(changed) {
   const canvas = element("canvas", { width: SIDE, height: SIDE, className: "sketch" });
-  let from = null;
+  let drawing = null, from = null;                             // the pointer that draws, and where it was last
   const paint = () => paintGray(canvas, Array.from(images.drawn, level => 255 * level), "The drawn image");
   const draw = event => {
-    if (!(event.buttons & 1)) return;
-    canvas.setPointerCapture(event.pointerId);
+    if (event.pointerId !== drawing) return;
     const box = canvas.getBoundingClientRect();
     const to = [(event.clientX - box.left) / box.width * SIDE, (event.clientY - box.top) / box.height * SIDE];
-    if (event.type === "pointerdown") from = to;
+    from ??= to;
     images.drawn = images.drawn.map((level, i) =>
       Math.max(level, Math.min(1, 2 - distance([i % SIDE + 0.5, Math.floor(i / SIDE) + 0.5], from, to))));
     from = to;
     paint();
     changed("images");
   };
-  canvas.addEventListener("pointerdown", draw);
+  canvas.addEventListener("pointerdown", event => {
+    if (event.button !== 0 || drawing !== null) return;        // another button, or a second finger
+    [drawing, from] = [event.pointerId, null];
+    canvas.setPointerCapture(drawing);
+    draw(event);
+  });
   canvas.addEventListener("pointermove", draw);
+  for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => { drawing = null; });
   paint();
   return canvas;
 }

@@ -41,22 +41,26 @@ function openRun({ fetches, feeds, selected }) {
   run.fetches = [...fetches];
   run.feeds = new Map(feeds.map(([name, spec]) => [name, { spec }]));
   for (const [name, feed] of run.feeds) {
-    if (feed.spec === "value") run.feeds.set(name, newFeed(name, unfedValue(name)));
+    if (feed.spec === "value" && !isText(name)) run.feeds.set(name, newFeed(name, unfedValue(name)));
     else if (typeof feed.spec === "number") feed.kept = unfedValue(name);
   }
   run.selected = selected ? producer(selected) : null;
   run.line = selected ? lines[run.selected.line] : null;
-  [isTwice, moved, losses, fedFields, images.drawn] = [false, null, [], "", null];
+  [isTwice, moved, fedFields, images.drawn] = [false, null, "", null];
+  forgetLosses();
   const [, ...others] = lines.filter(({ calls, caller }) => calls.length && caller === null);
   const executed = prune(run.fetches, name => run.feeds.has(name));
   closed.clear();
-  for (const line of others) if (!line.operations.some(operation => executed.has(operation))) closed.add(line);
+  for (const line of others) {
+    if (!line.operations.some(operation => executed.has(operation) || operation === run.selected)) closed.add(line);
+  }
   buildLines();
   refresh();
 }
 
 // ---- What is shown.
 
+let visited = null;                                            // the scene of which the run is a variant
 let fedFields = "";                                            // those that are there: they stay while one is used
 
 function show() {
@@ -67,24 +71,28 @@ function showRun() {
   const scene = sceneShown(), update = isUpdate();
   $("scenes").replaceChildren(...data.scenes.map(other => item(
     button(`${other.number} ${other.title}`, () => visit(other), { ariaPressed: other === scene }))));
-  $("scene-text").textContent = scene?.text
-    ?? "Your own run. Select a line or an operation, then fetch or feed its output.";
-  $("code").textContent = scene?.code ?? codeOf();
+  visited = scene ?? visited;
+  $("scene-text").textContent = scene?.text ?? (visited ? `Changed from scene ${visited.number}. ${visited.text}`
+    : "Your own run. Select a line or an operation, then fetch or feed its output.");
+  $("code").textContent = scene && hasFirstImages() ? scene.code : codeOf();
+  $("unknown").textContent = "";
   $("fetches").replaceChildren(...run.fetches.map(name =>
     item(removable(name, () => flipFetch(name), `Do not fetch ${name}`))));
   showFeeds();
   $("again").textContent = update ? "Run" : "Run again";
-  $("again").disabled = $("ten").disabled = !run.fetches.length || shown.errors.length > 0;
+  $("again").disabled = $("ten").disabled = $("twice").disabled = !run.fetches.length || shown.errors.length > 0;
   $("undo").hidden = !update && !past.length;
   $("undo").disabled = !past.length;
-  $("ten").hidden = ![...shown.executed].some(({ type }) => type === "ResourceApplyAdam");
+  $("undo").textContent = past.length ? `Undo ${past.at(-1).what}` : "Undo";
+  $("ten").hidden = !runsAny(["ResourceApplyAdam"]);
   $("noise").hidden = !run.feeds.has(NOISE) && !shown.executed.has(producer(NOISE));
-  $("twice").hidden = update || ![...shown.executed].some(({ type }) => type.startsWith("Random"));
+  $("twice").hidden = update || !runsAny(RANDOM);
   $("twice").setAttribute("aria-pressed", isTwice);
   $("noise").setAttribute("aria-pressed", run.feeds.has(NOISE));
   $("counts").textContent = `${shown.executed.size} of ${operations.size} operations `
     + `${shown.errors.length ? "would run" : "run"}, with graph optimization off`
-    + `${update && !shown.isKept && !shown.errors.length ? ". A preview: press Run to keep what it changes" : ""}`;
+    + `${update && !shown.isKept && !shown.errors.length ? ". A preview: press Run to keep what it changes" : ""}`
+    + `${session.files.size ? `. Saved: ${[...session.files.keys()].join(", ")}` : ""}`;
   const isChanged = [...trained].some(([name, value]) => session.variables.get(name) !== value);
   $("name").textContent = `${data.name}${isChanged ? ", changed" : ""}`;
   $("errors").textContent = shown.errors.join("\n");
@@ -93,7 +101,7 @@ function showRun() {
   document.querySelector("main").classList.toggle("failed", shown.errors.length > 0);
   for (const verb of document.querySelectorAll(".verb")) verb.textContent = shown.errors.length ? "would run" : "run";
   showResults();
-  showTraining(isTraining() && !shown.errors.length);
+  showTraining(runsAny(UPDATES) && !shown.errors.length);
   areVariablesShown = false;
   showLines();
   showSelected();
@@ -109,7 +117,9 @@ function showSelected() {
   showDetails();
   showPosition();
   // An iframe's srcdoc has no address.
-  if (location.protocol !== "about:") history.replaceState(null, "", address());
+  if (location.protocol === "about:") return;
+  const isLeaving = isOfScene(location.hash) && !isOfScene(address());          // Back leads to the scene
+  history[isLeaving ? "pushState" : "replaceState"](null, "", address());
 }
 
 // What shows anew may replace the element that has the focus: by one in the same place with the same name.
@@ -138,9 +148,9 @@ function showFeeds() {
   fedFields = fields;
   $("feeds").replaceChildren(...[...run.feeds].map(([name, feed]) => item(
     removable(name, () => flipFeed(name), `Do not feed ${name}`),
-    editor(name, feed, (spec, isOther) => {
+    editor(name, feed, (spec, isRebuilt) => {
       feed.spec = spec;
-      if (isOther) fedFields = "";
+      if (isRebuilt) fedFields = "";
       if (name === data.names.X) forgetLosses();
       schedule();
     }))));
@@ -165,7 +175,8 @@ function showResults() {
     const found = isPending(name) ? [] : [shown.values.get(name), shown.again?.get(name)].filter(Boolean);
     const caption = element("figcaption");
     const texts = found.map(value => hasPicture(value) ? `[${value.shape}]` : facts(value));
-    caption.append(element("b", { textContent: meaning(name) }), ` ${isOperation ? "None" : texts.join(" and ")}`);
+    caption.append(element("b", { textContent: meaning(name) }),
+                   ` ${isOperation && !isPending(name) ? "None" : texts.join(" and ")}`);
     box.append(...found.filter(hasPicture).map(value => enlarged(value, meaning(name))), caption);
     return box;
   }));
@@ -188,12 +199,13 @@ function openScene({ fetches, feeds, selected }) {
   openRun({ fetches, feeds: Object.entries(feeds), selected });
 }
 
-function visit(scene) {                                        // so that the browser's Back leads to what was shown
+function visit(scene) {                                        // Back leads to what was shown before
   if (location.protocol !== "about:") history.pushState(null, "", `#scene-${scene.number}`);
   openScene(scene);
 }
 
 function openAddress() {
+  visited = null;
   try {
     openRun(atAddress(location.hash));
   } catch (error) {

@@ -59,12 +59,12 @@ function reasons(fetches, feeds) {                             // names; returns
       return { ...found, why: isAll ? "for all fetches" : `for ${listed(names)}`,
                sentence: `${shown.errors.length ? "Would run" : "Runs"} because ${listed(names)} ${names.length > 1 ? "need" : "needs"} it.` };
     }
-    if (!fed.length && !has(withoutFeeds)) {
-      return { ...found, why: "not needed", sentence: "Does not run: no fetch needs it." };
+    if (!has(withoutFeeds)) {
+      return { ...found, why: fed.length ? "fed" : "not needed", sentence: "Does not run: no fetch needs it." };
     }
     // A single feed that cuts the line off; if any of several would, all.
     const cutting = fed.length ? fed : those(without), names = cutting.length ? cutting : feeds;
-    return { ...found, why: fed.length ? "fed" : `${listed(names)} fed`,
+    return { ...found, why: fed.length ? "fed" : `${listed(names)} ${names.length > 1 ? "are" : "is"} fed`,
              sentence: `Does not run: ${listed(names)} ${names.length > 1 ? "are" : "is"} fed.` };
   };
 }

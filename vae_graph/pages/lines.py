@@ -68,7 +68,8 @@ def groups(graph: tf.Graph) -> dict[str, str]:
     """The groups of the operations that `minimize` and `Saver` make, hundreds per line, by the operations' names.
 
     The gradients of weights and biases, Adam's slots and its update belong to their variable, as what restores it does;
-    other gradients to "gradient of" and the operation's name; the rest to Adam, to SaveV2 or to RestoreV2.
+    other gradients to "gradient of" and the operation's name; the rest to Adam, to SaveV2, to RestoreV2 or
+    to the name of the file, which both read.
     """
     found: dict[str, str] = {}
     for op in reversed(graph.get_operations()):                      # what reads a tensor, before what makes it
@@ -88,6 +89,8 @@ def groups(graph: tf.Graph) -> dict[str, str]:
             found[op.name] = op.inputs[0].op.name
         elif op.type == "Identity" and op.name.startswith("save/") and readers:
             found[op.name] = found[readers[0].name]
+        elif op.name.startswith(("save/Const", "save/filename")):
+            found[op.name] = "filename"
         elif op.name.startswith("save/"):
             found[op.name] = "RestoreV2" if op.name.startswith(("save/Restore", "save/restore")) else "SaveV2"
     return found

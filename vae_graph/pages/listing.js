@@ -76,12 +76,16 @@ function thumbnail(value, name) {
 function markLine() {
   for (const line of lines) {
     line.row.setAttribute("aria-current", line === run.line);
-    line.row.tabIndex = line === (run.line ?? lines[0]) ? 0 : -1;
+    line.row.tabIndex = -1;
   }
+  let reachable = run.line ?? lines[0];                        // by Tab
+  while (isHidden(reachable)) reachable = lines[reachable.caller];
+  reachable.row.tabIndex = 0;
 }
 
 $("lines").addEventListener("keydown", event => {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key], rows = lines.filter(line => !isHidden(line));
+  const step = hasModifier(event) ? 0 : { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const rows = lines.filter(line => !isHidden(line));
   const at = rows.findIndex(({ row }) => row === document.activeElement), next = rows[at + step];
   if (at < 0 || !next) return;
   event.preventDefault();

@@ -17,7 +17,7 @@ function codeOf() {
 
 function valueInPython(name, feed) {
   const { spec } = feed;
-  if (spec === "images" || spec === "value") return spec;
+  if (!isText(name) && (spec === "images" || spec === "value")) return spec;
   const sizes = typeof spec === "number" ? fedTensor(name, feed).shape.join(", ") : "";
   if (!sizes) return JSON.stringify(spec);
   return spec ? `np.full([${sizes}], ${spec})` : `np.zeros([${sizes}])`;
@@ -25,26 +25,31 @@ function valueInPython(name, feed) {
 
 // ---- The address: a scene's number, or the fetches and feeds by name; and the images, if others than at first.
 
-const DEFAULT_IMAGES = "4,0";
+const FIRST_IMAGES = "4,0";                                    // which the scenes' code is about
+
+const chosenImages = () => `${images.count},${images.first}`;
+const hasFirstImages = () => chosenImages() === FIRST_IMAGES;
 
 class AddressError extends Error {}
 
 function address() {
-  const scene = sceneShown(), pairs = new URLSearchParams(), chosen = `${images.count},${images.first}`;
+  const scene = sceneShown(), pairs = new URLSearchParams();
   if (!scene) {
     for (const name of run.fetches) pairs.append("fetch", name);
     for (const [name, { spec }] of run.feeds) pairs.append("feed", `${name}=${JSON.stringify(spec)}`);
     if (run.selected) pairs.append("selected", run.selected.name);
   }
-  if (run.feeds.has(data.names.X) && chosen !== DEFAULT_IMAGES) pairs.append("images", chosen);
+  if (run.feeds.has(data.names.X) && !hasFirstImages()) pairs.append("images", chosenImages());
   return `#${scene ? `scene-${scene.number}` : ""}${scene && pairs.size ? "&" : ""}${pairs}`;
 }
+
+const isOfScene = fragment => fragment.startsWith("#scene-");
 
 // The fetches, feeds and selected operation of an address; throws an AddressError that says what is unknown in it.
 function atAddress(fragment) {
   const number = /^#scene-([^&]*)/.exec(fragment)?.[1] ?? (fragment.length > 1 ? null : data.scenes[0].number);
   const scene = data.scenes.find(other => other.number === number), pairs = new URLSearchParams(fragment.slice(1));
-  chooseImages(pairs.get("images") ?? DEFAULT_IMAGES);
+  chooseImages(pairs.get("images") ?? FIRST_IMAGES);
   if (scene) return { ...scene, feeds: Object.entries(scene.feeds) };
   if (number !== null) {
     const numbers = data.scenes.map(other => other.number).join(", ");

@@ -31,8 +31,8 @@ def scenes(n_z: int) -> list[Scene]:
               "learning rate.",
               "session.run([])", [], {}, "encoder_hidden_1/Elu"),
         Scene("5", "One layer",
-              "Fetching h1 runs one layer: two reads of variables, a product, a sum and the activation. The operations "
-              "that initialize w1 and b1 belong to the same line, but h1 does not need them.",
+              "Fetching h1 runs one layer: two variables, a read of each, a product, a sum and the activation. The "
+              "operations that initialize w1 and b1 belong to the same line, but h1 does not need them.",
               'session.run("encoder_hidden_1/Elu:0", {X: images})',
               ["encoder_hidden_1/Elu:0"], {"input_data:0": "images"}, "encoder_hidden_1/Elu"),
         Scene("6", "Two decoders",
@@ -52,8 +52,7 @@ def scenes(n_z: int) -> list[Scene]:
               ["add:0"], {"input_data:0": "images", "dropout_rate:0": 1.0, "random_normal:0": 0}, "add"),
         Scene("8", "Initializers",
               "The initializer runs an assignment for each of the 39 variables. Run it: the weights are drawn anew, "
-              "the trained ones are lost, and the loss in scene 3 is far higher. Undo it, or train from there in scene "
-              "9.",
+              "the trained ones are lost, and the loss in scene 3 is far higher. Then undo it.",
               "session.run(initializer)", ["init"], {}, "encoder_hidden_1/w1/Initializer/random_uniform"),
         Scene("9", "Training step",
               "minimize has added the gradients and an update for each variable. Fetching train_op runs them; ELBO is "
@@ -64,7 +63,7 @@ def scenes(n_z: int) -> list[Scene]:
         Scene("10", "Saver",
               "saver.save runs SaveV2, which writes all 39 variables, each under its name; the other operations read "
               "them. Only the file's name is fed. Run it, then draw new weights in scene 8. Back here, remove the "
-              "fetch before you fetch save/restore_all: Run then restores the saved weights.",
+              "fetch, find save/restore_all by its name, fetch it and run it: that restores the saved weights.",
               'session.run("save/control_dependency:0", {"save/Const:0": "parameter0.ckpt"})',
               ["save/control_dependency:0"], {"save/Const:0": "parameter0.ckpt"}, "save/SaveV2/tensor_names"),
     ]

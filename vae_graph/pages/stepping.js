@@ -15,16 +15,20 @@ function showUntil(done) {
 function showPosition() {
   const position = shown.done === shown.executed ? -1 : shown.done.size - 1;
   for (const id of ["previous", "next", "play", "position"]) $(id).disabled = !shown.order.length;
+  if (position === shown.order.length - 1) $("next").disabled = true;
   $("position").max = shown.order.length;
   $("position").value = position < 0 ? shown.order.length : position + 1;
   $("step").textContent = position < 0 ? `${shown.order.length} steps` : `${position + 1} of ${shown.order.length}`;
 }
 
-// From the selected operation; if it did not run, from the next that was created after it.
+// From the selected operation; if it did not run, from the first that runs of those created after it.
 function step(by) {
   const { order } = shown, position = order.indexOf(run.selected);
-  const earlier = order.filter(({ number }) => number < (run.selected?.number ?? 0)).length;
-  goTo(position < 0 ? (by > 0 ? earlier : earlier - 1) : position + by);
+  const after = order.findIndex(({ number }) => number > (run.selected?.number ?? -1));
+  const between = after < 0 ? order.length : after;
+  const isFinished = shown.done === shown.executed && position === order.length - 1;
+  if (isFinished && by > 0) goTo(0);                           // steps through the run that is shown as a whole
+  else goTo(position < 0 ? (by > 0 ? between : between - 1) : position + by);
 }
 
 function goTo(position) {

@@ -1,9 +1,9 @@
 "use strict";
 
-// Runs that change variables: they can be repeated and undone. After each the loss is measured, without any noise.
+// Runs that change variables or write files: they can be repeated and undone. After each that changes variables the
+// loss is measured, without any noise.
 
 const MAX_UNDO = 10, NOISE = "random_normal:0";
-const UPDATES = new Set(["AssignVariableOp", "AssignAddVariableOp", "ResourceApplyAdam", "SaveV2"]);
 
 const past = [];                                               // the states before the last runs
 let losses = [], moved = null;                                 // moved: the variables before the last run
@@ -11,21 +11,21 @@ let losses = [], moved = null;                                 // moved: the var
 const state = () => ({ variables: new Map(session.variables), files: new Map(session.files), draw: session.draw });
 
 function runSteps(n) {
-  past.push({ ...state(), losses: [...losses] });
+  past.push({ ...state(), losses: [...losses], what: `${listed(run.fetches)}${n > 1 ? ` (${n} times)` : ""}` });
   past.splice(0, past.length - MAX_UNDO);
   moved = past.at(-1).variables;
   for (let i = 0; i < n; i++) {
     compute(true);
     session.draw++;
     if (shown.errors.length) break;
-    if (isTraining()) losses.push(measure());
+    if (runsAny(UPDATES)) losses.push(measure());
   }
   show();
 }
 
 function undo() {
-  const { losses: before, ...others } = past.pop();
-  Object.assign(session, others);
+  const { variables, files, draw, losses: before } = past.pop();
+  Object.assign(session, { variables, files, draw });
   losses = before;
   moved = null;
   refresh();
@@ -47,20 +47,23 @@ function showTraining(isShown) {
   $("training").hidden = !isShown;
   if (!isShown) return;
   if (!losses.length) losses.push(measure());
-  $("losses").textContent = `ELBO of the images, without noise or dropout: ${losses.slice(-6).map(written).join(" → ")}`;
+  const latest = losses.slice(-6).map(written).join(" → ");
+  $("losses").textContent = `ELBO of the images after each step, without noise or dropout: `
+    + `${losses.length > 6 ? "... → " : ""}${latest}`;
   const [width, height, margin] = [480, 60, 5], { lowest, highest } = range(losses);
   const points = losses.map((loss, i) => [
     margin + i * (width - 2 * margin) / Math.max(losses.length - 1, 10),
-    margin + (highest - loss) / (highest - lowest || 1) * (height - 2 * margin)]);
+    margin + (highest - loss) / (highest - lowest || 1) * (height - 2 * margin)]).filter(([, y]) => Number.isFinite(y));
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "ELBO after each step" });
   chart.append(svg("polyline", { points: points.join(" ") }),
                ...points.map(([cx, cy]) => svg("circle", { cx, cy, r: 2.5 })));
-  for (const [loss, y] of [[highest, 12], [lowest, height - 4]]) {
-    const label = svg("text", { x: width - 4, y });
+  // Where a loss that falls leaves room.
+  for (const [loss, x, y, anchor] of [[highest, width - 4, 12, "end"], [lowest, 4, height - 4, "start"]]) {
+    const label = svg("text", { x, y, style: `text-anchor: ${anchor}` });
     label.textContent = written(loss);
     chart.append(label);
   }
-  $("chart").hidden = losses.length < 2;
+  $("chart").hidden = points.length < 2;
   $("chart").replaceChildren(chart);
 }
 
@@ -90,6 +93,7 @@ function showVariables() {
                       ...[`${name}/Adam`, `${name}/Adam_1`].map(slot => pictured(session.variables.get(slot), slot))]);
   });
   const titles = ["variable", "value", "last change", "Adam", "Adam_1"].map(title => [title]);
-  const caption = element("caption", { textContent: "The numbers are means of absolute values." });
+  const caption = element("caption", {
+    textContent: "Adam: running mean of the gradients. Adam_1: of their squares. The numbers are means of absolute values." });
   $("variables").replaceChildren(caption, row("th", titles), ...rows);
 }

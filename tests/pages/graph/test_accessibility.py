@@ -8,7 +8,7 @@ from vae_graph.pages.scenes import scenes
 STATES = {f"scene {scene.number}": f"openScene(data.scenes[{i}]);" for i, scene in enumerate(scenes(n_z=2))} | {
     "trained": "openScene(data.scenes.find(({ number }) => number === '9')); runSteps(3);",
     "a table of variables": "select(producer('Adam'));",
-    "folded reads": "select(producer('save/restore_all'));",
+    "folded links": "select(producer('save/restore_all'));",
     "an image is drawn":
         "openScene(data.scenes[0]); images.drawn = new Float32Array(784); fedFields = ''; refresh();",
     "a missing feed": "openRun({ fetches: ['add_5:0'], feeds: [] });",

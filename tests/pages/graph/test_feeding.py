@@ -35,6 +35,41 @@ def test_tensorflows_errors_are_shown(opened):
     assert "Failed to find any matching files for model" in text(opened, "errors")
 
 
+def test_an_error_of_two_draws_is_said_once_and_a_run_clears_other_messages(opened):
+    opened.execute_script("""
+        const feeds = [['encoder_z/add_1:0', [[1, 1], [1, 1]]], ['random_normal:0', [[0, 0, 0]]]];
+        openRun({ fetches: ['mul:0'], feeds });
+        isTwice = true; refresh(); $('unknown').textContent = 'x';""")
+    assert len(text(opened, "errors").splitlines()) == 1
+    opened.execute_script("runAgain()")
+    assert (len(text(opened, "errors").splitlines()), text(opened, "unknown")) == (1, "")
+
+
+@pytest.mark.parametrize("name", ["value", "images"])
+def test_a_text_that_is_fed_is_taken_as_it_is(open_page, name):
+    browser = open_page("#scene-10")
+    browser.execute_script("""
+        const field = $("feeds").querySelector("input");
+        field.value = arguments[0];
+        field.dispatchEvent(new Event("change"));""", name)
+    wait(browser, "!isScheduled")
+    assert browser.execute_script("return shown.values.get('save/Const:0').data") == [name]
+    assert text(browser, "code").endswith(f'{{"save/Const:0": "{name}"}})')
+    assert open_page(browser.execute_script("return location.hash")).execute_script(
+        "return $('feeds').querySelector('input').value") == name
+
+
+def test_an_emptied_field_shows_again_what_is_fed(open_page):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = open_page("#scene-7")
+    field = browser.find_element("css selector", "#feeds input[type=number]")
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys(Keys.BACKSPACE, Keys.TAB)
+    assert field.get_attribute("value") == "0.5"
+    assert browser.execute_script("return run.feeds.get('add:0').spec") == [[0.5, -1]]
+
+
 def test_what_is_fed_can_be_fetched(opened):
     opened.execute_script("openRun({ fetches: ['add:0'], feeds: [['add:0', [[0.5, -1]]]] })")
     assert opened.execute_script("return $('results').textContent") == "z [[0.5000, -1]]"
@@ -123,5 +158,13 @@ def test_images_are_chosen_and_drawn(open_page, digits):
     drawn = values_of(browser, "input_data:0").reshape(28, 28)
     assert drawn[8:20, 13:15].min() > 0.5
     assert drawn[:, :8].max() == 0
+    outside = browser.find_element("id", "code")                     # a stroke begins in the field, where it is pressed
+    stroke = ActionChains(browser).move_to_element(outside).click_and_hold().move_to_element(sketch).release()
+    stroke.move_to_element_with_offset(sketch, 40, 0).click_and_hold().move_by_offset(0, 10).release().perform()
+    wait(browser, "!isScheduled")
+    after = values_of(browser, "input_data:0").reshape(28, 28)
+    assert (after[:, :16] == drawn[:, :16]).all()
+    assert (after > drawn).sum() > 3
+    assert (after > drawn)[:, 16:20].sum() == 0                      # no line from one stroke to the other
     browser.execute_script("openScene(data.scenes[0])")              # whose code feeds `images`
     assert values_of(browser, "input_data:0").size == 2 * 784

@@ -77,7 +77,7 @@ def test_lines_say_whether_they_run_and_why(open_page):
     found = browser.execute_script("""return lines.map(({ code, depth, reason, operations }) =>
         [`${code.slice(0, 22)} ${depth}`, reason.count, operations.length, reason.why])""")
     rows = {line: tuple(reason) for line, *reason in found}
-    assert rows["h1 = tf.nn.elu(affine( 2"] == (0, 21, "z fed")
+    assert rows["h1 = tf.nn.elu(affine( 2"] == (0, 21, "z is fed")
     assert rows["z = mean + std * tf.ra 1"] == (0, 8, "fed")
     assert rows["X_out = tf.clip_by_val 1"] == (4, 4, "for X_out")
     assert rows["h4 = tf.nn.elu(affine( 1"] == (0, 5, "not needed")
@@ -87,6 +87,8 @@ def test_lines_say_whether_they_run_and_why(open_page):
     assert float(browser.execute_script("""return lines.find(({ reason, operations }) =>
         reason.count === 7 && operations.length === 21).row.style.getPropertyValue('--share').slice(0, -1)""")
                  ) == pytest.approx(100 / 3)
+    browser.execute_script("openRun({ fetches: [], feeds: [['save/Const:0', 'x']], selected: 'save/restore_all' })")
+    assert "Does not run: no fetch needs it." in text(browser, "line-why")
     browser = open_page("#scene-3")
     assert browser.execute_script("return lines.find(({ code }) => code.startsWith('h1')).reason") == {
         "count": 7, "why": "for all fetches", "sentence": "Runs because ELBO and z need it.",
@@ -103,8 +105,10 @@ def test_the_groups_of_all_variables_are_one_box_and_many_reads_one_entry(open_p
     titles = "return [...document.querySelectorAll('#graph .link .large')].map(({ textContent }) => textContent)"
     assert browser.execute_script(titles) == ["12 variables", "12 variables", "global_step"]
     assert browser.execute_script("return document.querySelectorAll('#graph path').length") < 30
+    browser.execute_script("select(producer('gradients/encoder_hidden_1/Elu_grad/EluGrad'))")
+    assert "encoder_hidden_1/b1" in browser.execute_script(titles)   # a single one
     browser.execute_script("select(producer('save/restore_all'))")
-    assert "39 variables" in browser.execute_script(titles)
+    assert {"39 variables", "filename"} <= {*browser.execute_script(titles)}
     assert (text(browser, "reads"), text(browser, "waits")[:13]) == ("", "39 operations")
     assert not browser.find_element("css selector", "#waits button").is_displayed()
     browser.find_element("css selector", "#waits summary").click()

@@ -114,6 +114,15 @@ def test_an_unknown_address_is_said(open_page, fragment, sentence):
     assert text(open_page(fragment), "unknown") == sentence
 
 
+def test_a_selected_line_is_shown_though_its_caller_does_not_run(open_page):
+    browser = open_page('#fetch=encoder_hidden_1/Elu:0&feed=input_data:0="images"&selected=decoder_hidden_1_1/MatMul')
+    assert browser.find_element("css selector", ".row[aria-current=true]").is_displayed()
+
+
+def test_the_code_is_about_the_images_that_are_fed(open_page):
+    assert text(open_page("#scene-7b&images=2,0"), "code").endswith('"random_normal:0": np.zeros([2, 2])})')
+
+
 def test_the_chosen_images_are_in_the_address(open_page):
     browser = open_page("#scene-3&images=2,7")
     assert browser.execute_script("return [images.count, images.first, location.hash]") == [
@@ -128,10 +137,12 @@ def test_back_leads_to_the_scene_before(open_page):
     browser = open_page("#scene-3")
     for number in (5, 7):
         browser.find_element("xpath", f"//ul[@id='scenes']//button[starts-with(., '{number} ')]").click()
-    browser.execute_script("lines[4].row.click()")
-    for number in (5, 3):
+    browser.execute_script("lines[4].row.click(); flipFetch('add:0')")
+    assert text(browser, "scene-text") == f"Changed from scene 7. {SCENES[NUMBERS.index('7')].text}"
+    for number in (7, 5, 3):
         browser.back()
         wait(browser, f"sceneShown()?.number === '{number}'")
+    assert text(open_page("#fetch=add:0"), "scene-text").startswith("Your own run.")
 
 
 def test_own_fetches_and_feeds_are_in_the_address(open_page):

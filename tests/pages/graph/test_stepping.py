@@ -1,5 +1,6 @@
 """Stepping, searching, folding, the keyboard."""
 
+import re
 
 import pytest
 
@@ -38,10 +39,31 @@ def test_a_step_shows_what_has_run_so_far(open_page):
     assert text(browser, "step") == "30 of 136"
     assert found[2][0] == "30/220"
     assert text(browser, "results") == "ELBO z "
+    # A variable has its value before it is read.
+    assert browser.execute_script("return valueOf('decoder_output/w6:0').shape") == [12, 784]
+    browser.execute_script("goTo(shown.order.indexOf(producer('encoder_hidden_1/MatMul')))")
+    boxes = browser.execute_script("""return [...document.querySelectorAll('#graph g:not(.link)')].map(box =>
+        [box.getAttribute('aria-label'), box.classList.contains('runs')])""")
+    assert ["MatMul MatMul, runs", True] in boxes
+    assert ["Elu Elu, runs later", False] in boxes
+    browser.execute_script("openScene(data.scenes.find(({ number }) => number === '9')); goTo(0)")
+    assert text(browser, "results").startswith("train_op ELBO")
+    assert browser.execute_script("return $('group-list').querySelectorAll('.all, .some').length") == 0
+    browser.execute_script("openScene(data.scenes[0]); goTo(29)")
     last = browser.execute_script("return lines.findIndex(({ code }) => code.startsWith('ELBO ='))")
     assert (before[last][0], found[last]) == ("1", ["0/1", True, "0"])
     browser.execute_script("select(producer('encoder_hidden_1/Elu'))")
     assert browser.execute_script(rows) == before
+
+
+def test_from_the_last_operation_of_a_whole_run_the_first_step_is_the_next(open_page):
+    browser = open_page("#scene-7")                                  # where the last is selected
+    browser.find_element("id", "next").click()
+    assert text(browser, "step") == "1 of 45"
+    assert re.search(r"4 of 4 operations run, \d of them later\.$", browser.execute_script(
+        "mark(producer('clip_by_value')); return $('line-why').textContent"))
+    browser.execute_script("goTo(44)")
+    assert not browser.find_element("id", "next").is_enabled()
 
 
 def test_another_line_is_shown_from_its_beginning(open_page):
@@ -71,6 +93,9 @@ def test_a_line_folds_and_what_is_in_it_is_found(opened):
     assert opened.execute_script(rows) == before - 7
     opened.execute_script("select(producer('encoder_z/Softplus'))")
     assert opened.execute_script(rows) == before
+    opened.execute_script("lines.find(({ code }) => code.startsWith('mean, std')).row.previousSibling.click()")
+    reachable = "return lines.filter(({ row }) => row.tabIndex === 0).map(({ row }) => row.checkVisibility())"
+    assert opened.execute_script(reachable) == [True]                # by Tab, though the selected line is folded
 
 
 def test_the_keyboard_moves_through_the_lines(open_page):

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tests.numpy_network import PREFIX
-from tests.pages.helpers import text, values_of
+from tests.pages.helpers import text, values_of, wait
 from vae_graph import checkpoints
 
 
@@ -24,6 +24,7 @@ def test_training_steps_lower_the_loss_and_can_be_undone(open_page):
     assert len(losses) == 11
     assert losses[-1] < losses[0]
     assert all(after[name] != value for name, value in before.items())
+    assert text(browser, "undo") == "Undo train_op and ELBO (10 times)"
     noise = values_of(browser, "random_normal:0")
     browser.find_element("id", "again").click()
     assert browser.execute_script(checksums)["Variable"] == 11
@@ -33,6 +34,34 @@ def test_training_steps_lower_the_loss_and_can_be_undone(open_page):
         assert browser.execute_script(checksums) == expected
         assert browser.execute_script("return losses.length") == n_losses
     assert not browser.find_element("id", "undo").is_enabled()
+
+
+def test_losses_are_of_the_images_that_are_shown(open_page):
+    browser = open_page("#scene-9")
+    same = "return losses.length === 1 && losses[0] === measure()"
+    browser.execute_script("runSteps(2); openScene(sceneShown()); images.first = 7; openScene(sceneShown()); undo()")
+    assert browser.execute_script(same)
+    browser.execute_script("runSteps(2)")
+    field = browser.find_element("css selector", "[aria-label='First test image']")
+    field.send_keys("\b3\t")
+    wait(browser, "!isScheduled")
+    assert browser.execute_script(same)
+
+
+def test_after_an_undo_there_is_no_last_change(open_page):
+    browser = open_page("#scene-9")
+    changes = "return [...$('variables').querySelectorAll('tr td:nth-child(3)')].map(({ textContent }) => textContent)"
+    browser.execute_script("runSteps(1)")
+    assert all(float(change) > 0 for change in browser.execute_script(changes))
+    browser.execute_script("undo()")
+    assert [float(change) for change in browser.execute_script(changes)] == [0] * 12
+
+
+def test_a_loss_that_is_not_finite_is_not_drawn(open_page):
+    browser = open_page("#scene-9")
+    browser.execute_script("run.feeds.get('dropout_rate:0').spec = 0; runSteps(2)")
+    assert "NaN" in text(browser, "losses")                          # and the console stays empty
+    assert not browser.find_element("id", "chart").is_displayed()
 
 
 def test_only_training_steps_are_repeated(open_page):
@@ -64,6 +93,7 @@ def test_what_the_saver_writes_can_be_restored(open_page):
     browser.find_element("id", "again").click()
     names = browser.execute_script("return [...session.files.get('parameter0.ckpt').keys()]")
     assert names == [name for name, _ in tf.train.list_variables(PREFIX)]
+    assert text(browser, "counts").endswith(". Saved: parameter0.ckpt")
     browser.execute_script("openRun({ fetches: ['init'], feeds: [] }); runSteps(1)")
     weights = checkpoints.read_network(PREFIX)[1]["encoder_hidden_1/w1"].astype(np.float16).ravel()
     drawn = values_of(browser, "encoder_hidden_1/w1", "session.variables")
