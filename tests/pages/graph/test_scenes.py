@@ -142,7 +142,8 @@ def test_back_leads_to_the_scene_before(open_page):
     for number in (7, 5, 3):
         browser.back()
         wait(browser, f"sceneShown()?.number === '{number}'")
-    assert text(open_page("#fetch=add:0"), "scene-text").startswith("Your own run.")
+    browser.execute_script("location.hash = '#fetch=add:0'")
+    wait(browser, "$('scene-text').textContent.startsWith('Your own run.')")
 
 
 def test_own_fetches_and_feeds_are_in_the_address(open_page):
