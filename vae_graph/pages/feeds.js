@@ -65,7 +65,7 @@ function editor(name, feed, changed) {
     row.append(`as it was, [${feed.kept.shape}] `, zero(0));
   } else {
     const bounds = name === data.names.keep_prob ? [0.05, 1] : [-3, 3];
-    row.append(...numbersIn(feed.spec).flatMap(([path, value]) => slider(
+    row.append(...numbersIn(feed.spec).map(([path, value]) => slider(
       path.length ? `${ariaLabel}[${path}]` : ariaLabel, value, bounds,
       number => changed(replaced(feed.spec, path, number)))));
     if (Array.isArray(feed.spec)) row.append(zero(zeroed(feed.spec)));
@@ -91,7 +91,9 @@ function slider(label, value, [min, max], changed) {
   bar.addEventListener("input", () => set(bar, field));
   field.addEventListener("input", () => set(field, bar));
   field.addEventListener("change", () => { if (!Number.isFinite(field.valueAsNumber)) field.value = bar.value; });
-  return [bar, field];
+  const pair = element("span", { className: "pair" });
+  pair.append(bar, field);
+  return pair;
 }
 
 function imageFields(changed) {
