@@ -129,7 +129,7 @@ $("number").addEventListener("change", () => {
   rememberPlace();
 });
 $("encode").addEventListener("click", () => {
-  seeNumber(nearestNumber);
+  seeNumber(nearest(models[0])[0]);
   rememberPlace();
 });
 $("unpin").addEventListener("click", unpin);

@@ -8,6 +8,8 @@ const images = { pixels: null, first: 0, count: 4, drawn: null };              /
 
 const outputOf = name => producer(name).outputs[Number(name.split(":")[1])];
 
+const totalImages = () => images.pixels.length / outputOf(data.names.X).shape[1];
+
 function batch() {
   const [, size] = operations.get(producer(data.names.X).name).outputs[0].shape;
   if (images.drawn) return { shape: [1, size], data: images.drawn };
@@ -97,7 +99,7 @@ function slider(label, value, [min, max], changed) {
 }
 
 function imageFields(changed) {
-  const size = outputOf(data.names.X).shape[1], total = images.pixels.length / size;
+  const [, size] = outputOf(data.names.X).shape, total = totalImages();
   const draw = button("Draw", () => {
     images.drawn = images.drawn ? null : new Float32Array(size);
     changed("images", true);

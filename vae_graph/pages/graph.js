@@ -222,7 +222,7 @@ async function start() {
     variables.set(name, { shape, data: fromFloat16(await unpack(numbers)) });
   }
   images.pixels = new Uint8Array(await unpack(data.images));
-  images.count = Math.min(images.count, images.pixels.length / outputOf(data.names.X).shape[1]);
+  images.count = Math.min(images.count, totalImages());
   trained = new Map(variables);
   session = new Session(variables);
   // The slots, the beta powers and the step counter have their initial values.

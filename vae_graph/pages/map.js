@@ -7,7 +7,7 @@ const N_WALK = 10;
 
 // Each model's `z` is decoded; the first one's is at `point` on the map. A pin is a z of the first model.
 let point = [0, 0], pins = [], samples = [], ellipse = null;         // of q(z|X)
-let waiting = false, nearestNumber = -1;
+let waiting = false;
 
 function nearest({ means, z }) {             // [number of the test image whose mean is the nearest, its distance]
   const n_z = z.length, n = (means?.length ?? 0) / n_z;
@@ -77,7 +77,6 @@ function drawMarks(found) {
 
 function showNearest(found, distance) {
   $("of-nearest").hidden = found < 0 || !images;
-  nearestNumber = found;
   if ($("of-nearest").hidden) return;
   const name = `test image ${found}, ${digitName(digits[found])}`;
   paint($("nearest"), image(found), `The nearest: ${name}`);

@@ -64,7 +64,7 @@ function atAddress(fragment) {
 }
 
 function chooseImages(text) {                                  // how many, and the first one's number
-  const [count, first] = text.split(",").map(Number), most = images.pixels.length / outputOf(data.names.X).shape[1];
+  const [count, first] = text.split(",").map(Number), most = totalImages();
   if (!Number.isInteger(count) || !Number.isInteger(first) || count < 1 || count > N_DIGITS || first < 0 || first >= most) {
     throw new AddressError(`Expected images=COUNT,FIRST with at most ${N_DIGITS} of the ${most} images, found ${text}.`);
   }

@@ -1,6 +1,5 @@
 """The graph page of TensorFlow 1.4.0's small network, in a browser."""
 
-
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -46,4 +45,3 @@ def built():
         tf.set_random_seed(0)
         names = program.build(784, 16, 2, 12)
     return built, names
-

@@ -1,6 +1,5 @@
 """Fetches and feeds: chosen, changed, refused."""
 
-
 import re
 
 import numpy as np

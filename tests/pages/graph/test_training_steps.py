@@ -1,6 +1,5 @@
 """Runs that change variables, and their undoing."""
 
-
 import numpy as np
 import tensorflow.compat.v1 as tf
 
