@@ -103,11 +103,13 @@ def test_the_right_button_and_a_second_finger_do_not_draw(explorer_page):
     draw_seven(explorer_page)
     before = inked(explorer_page)
     explorer_page.execute_script("""
-        drawing = 7;
-        for (const kind of ['down', 'move']) {
-          sketch.dispatchEvent(new PointerEvent(`pointer${kind}`, { pointerId: 8, button: 0, clientX: 0, clientY: 0 }));
-        }
-        drawing = null;""")
+        sketch.setPointerCapture = () => {};                         // of a pointer that there is not
+        const { x, y } = sketch.getBoundingClientRect();
+        for (const [kind, pointerId, distance] of [['down', 7, -500], ['down', 8, 20], ['move', 8, 90], ['up', 8, 90],
+                                                   ['move', 8, 20], ['up', 7, -500]]) {
+          sketch.dispatchEvent(new PointerEvent(
+            `pointer${kind}`, { pointerId, button: 0, clientX: x + distance, clientY: y + distance }));
+        }""")
     assert (inked(explorer_page) == before).all()
 
 

@@ -15,6 +15,25 @@ function button(textContent, onclick, properties = {}) {
 
 const hasModifier = ({ altKey, ctrlKey, metaKey }) => altKey || ctrlKey || metaKey;        // the browser's own shortcuts
 
+// Calls `draw` with the events of each stroke, those of one pointer from where its main button is pressed; then `ended`.
+function onStrokes(canvas, draw, ended) {
+  let pointer = null;
+  canvas.addEventListener("pointerdown", event => {
+    if (event.button !== 0 || pointer !== null) return;        // another button, or a second finger
+    pointer = event.pointerId;
+    canvas.setPointerCapture(pointer);                         // its moves and its end are heard outside, too
+    draw(event);
+  });
+  canvas.addEventListener("pointermove", event => { if (event.pointerId === pointer) draw(event); });
+  for (const kind of ["pointerup", "pointercancel"]) {
+    canvas.addEventListener(kind, event => {
+      if (event.pointerId !== pointer) return;
+      pointer = null;
+      ended();
+    });
+  }
+}
+
 // Gray levels from 0 to 255, row by row, as many as the canvas has pixels.
 function paintGray(canvas, levels, description) {
   const content = new ImageData(canvas.width, canvas.height);

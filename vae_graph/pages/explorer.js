@@ -116,9 +116,7 @@ map.addEventListener("click", event => {                             // also at 
   pressed = null;
 });
 map.addEventListener("keydown", onKey);
-sketch.addEventListener("pointerdown", startStroke);
-sketch.addEventListener("pointermove", event => { if (event.pointerId === drawing) draw(event); });
-for (const kind of ["pointerup", "pointercancel"]) sketch.addEventListener(kind, endStroke);
+onStrokes(sketch, draw, endStroke);
 $("film").addEventListener("input", showFrame);
 $("clear").addEventListener("click", clearSketch);
 $("resample").addEventListener("click", () => goTo(true));

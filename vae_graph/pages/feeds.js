@@ -120,10 +120,9 @@ function imageFields(changed) {
 
 function sketch(changed) {
   const canvas = element("canvas", { width: SIDE, height: SIDE, className: "sketch" });
-  let drawing = null, from = null;                             // the pointer that draws, and where it was last
+  let from = null;                                             // where the pointer was last
   const paint = () => paintGray(canvas, Array.from(images.drawn, level => 255 * level), "The drawn image");
   const draw = event => {
-    if (event.pointerId !== drawing) return;
     const box = canvas.getBoundingClientRect();
     const to = [(event.clientX - box.left) / box.width * SIDE, (event.clientY - box.top) / box.height * SIDE];
     from ??= to;
@@ -133,14 +132,7 @@ function sketch(changed) {
     paint();
     changed("images");
   };
-  canvas.addEventListener("pointerdown", event => {
-    if (event.button !== 0 || drawing !== null) return;        // another button, or a second finger
-    [drawing, from] = [event.pointerId, null];
-    canvas.setPointerCapture(drawing);
-    draw(event);
-  });
-  canvas.addEventListener("pointermove", draw);
-  for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => { drawing = null; });
+  onStrokes(canvas, draw, () => { from = null; });
   paint();
   return canvas;
 }

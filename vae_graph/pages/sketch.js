@@ -8,19 +8,11 @@ const sketch = $("sketch");
 const WIDTH = 22;                                                    // of the pen, on a field of 280 x 280
 const stroke = element("canvas", { width: 280, height: 280 });       // what was drawn, white on nothing
 let drawn = [280, 280, 0, 0];                                        // the box around it: left, top, right, bottom
-let drawing = null, last = null;                                     // the pointer that draws, and where it was last
+let last = null;                                                     // where the pointer that draws was
 let seen = null;                                                     // by the encoder: { pixels, what, number }
 
-function startStroke(event) {
-  if (event.button !== 0 || drawing !== null) return;                // another button, or a second finger
-  drawing = event.pointerId;
-  sketch.setPointerCapture(drawing);         // its moves and its end are heard outside, too
-  draw(event);
-}
-
-function endStroke(event) {
-  if (event.pointerId !== drawing) return;
-  drawing = last = null;
+function endStroke() {
+  last = null;
   rememberPlace();
 }
 
