@@ -37,7 +37,7 @@ def run(role_counts: dict[str, int], command: Sequence[str]) -> int:
         if pending:
             chief.terminate()
             chief.wait()                 # it saves its last step, for which it needs the others
-        for process in processes.values():
+        for process in reversed(processes.values()):     # the parameter servers last, so that no replica misses them
             process.terminate()
         for process in (chief, *processes.values()):
             process.wait()

@@ -119,6 +119,7 @@ def serve(cluster: Cluster) -> None:
             while not session.run([is_closed, answer_of_chief])[0]:
                 time.sleep(1)
         except tf.errors.OpError:
+            time.sleep(1)                # a local cluster whose chief was stopped ends this task before it complains
             if not session.run(is_closed):               # else the chief has finished and ended in between
                 raise
         time.sleep(1)                    # for the other replicas to receive their last token
