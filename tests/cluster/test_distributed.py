@@ -167,6 +167,7 @@ def test_one_that_never_appears_ends_all(cluster):
         processes.start(*processes.configs.keys() - {absent}, timeout=8)
     for processes in clusters.values():
         processes.assert_end(2)
+    assert "found UnavailableError (/job:ps/task:0: " in clusters["ps0"].log("worker0")
 
 
 @pytest.mark.slow

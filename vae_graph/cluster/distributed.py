@@ -4,6 +4,7 @@ It is fail-stop: a task that ends, disagrees or does not answer ends all others.
 """
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,5 +153,8 @@ def _translate_errors(cluster: Cluster) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
+        # A lost connection: which task it led to stands behind the reason.
+        named = re.search(r"\n(.*)\nAdditional GRPC error information from remote target (\S+) ", error.message)
+        reason = f"{named[2].replace('/replica:0', '')}: {named[1]}" if named else first_line(error)
         raise ClusterError(f"{cluster.task}: expected all tasks to answer within {cluster.timeout:g} s, found "
-                           f"{type(error).__name__} ({first_line(error)[:200]}); start all again to resume") from None
+                           f"{type(error).__name__} ({reason[:200]}); start all again to resume") from None
