@@ -50,11 +50,13 @@ function runAgain() {
 }
 
 function refresh() {
+  endSteps();
   compute(false);
   show();
 }
 
 function schedule() {                                          // sliders change more often than a picture can be drawn
+  endSteps();
   if (isScheduled) return;
   isScheduled = true;
   requestAnimationFrame(() => {

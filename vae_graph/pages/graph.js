@@ -80,11 +80,12 @@ function showRun() {
     item(removable(name, () => flipFetch(name), `Do not fetch ${name}`))));
   showFeeds();
   $("again").textContent = update ? "Run" : "Run again";
-  $("again").disabled = $("ten").disabled = $("twice").disabled = !run.fetches.length || shown.errors.length > 0;
+  for (const id of ["again", "ten", "hundred", "twice"]) $(id).disabled = !run.fetches.length || shown.errors.length > 0;
   $("undo").hidden = !update && !past.length;
   $("undo").disabled = !past.length;
-  $("undo").textContent = past.length ? `Undo ${past.at(-1).what}` : "Undo";
-  $("ten").hidden = !runsAny(["ResourceApplyAdam"]);
+  const { what, times } = past.at(-1) ?? {};
+  $("undo").textContent = past.length ? `Undo ${what}${times > 1 ? ` (${times} times)` : ""}` : "Undo";
+  $("ten").hidden = $("hundred").hidden = !runsAny(["ResourceApplyAdam"]);
   $("noise").hidden = !run.feeds.has(NOISE) && !shown.executed.has(producer(NOISE));
   $("twice").hidden = update || !runsAny(RANDOM);
   $("twice").setAttribute("aria-pressed", isTwice);
@@ -231,7 +232,8 @@ async function start() {
   const names = [...new Set(meanings.values()), ...operations.keys()];
   $("names").append(...names.map(value => element("option", { value })));
   for (const [id, action] of Object.entries({
-    again: runAgain, ten: () => runSteps(10), undo, previous: () => step(-1), next: () => step(1), play,
+    again: runAgain, ten: () => runSteps(10), hundred: () => runSteps(100), undo,
+    previous: () => step(-1), next: () => step(1), play,
     noise: () => flipFeed(NOISE, 0), twice: () => { isTwice = !isTwice; refresh(); },
     whole: () => { isWhole = !isWhole; showDetails(); } })) {
     $(id).addEventListener("click", action);

@@ -7,20 +7,34 @@ const MAX_UNDO = 10, NOISE = "random_normal:0";
 
 const past = [];                                               // the states before the last runs
 let losses = [], moved = null;                                 // moved: the variables before the last run
+let remaining = 0, frame = 0;                                  // of the runs asked for; a request for the next
 
 const state = () => ({ variables: new Map(session.variables), files: new Map(session.files), draw: session.draw });
 
 function runSteps(n) {
-  past.push({ ...state(), losses: [...losses], what: `${listed(run.fetches)}${n > 1 ? ` (${n} times)` : ""}` });
+  endSteps();
+  past.push({ ...state(), losses: [...losses], what: listed(run.fetches), times: 0 });
   past.splice(0, past.length - MAX_UNDO);
   moved = past.at(-1).variables;
-  for (let i = 0; i < n; i++) {
-    compute(true);
-    session.draw++;
-    if (shown.errors.length) break;
-    if (runsAny(UPDATES)) losses.push(measure());
-  }
-  show();
+  remaining = n;
+  runNext();
+}
+
+// Each run has a frame of its own: the loss is seen to fall, and whatever is chosen meanwhile ends them.
+function runNext() {
+  compute(true);
+  session.draw++;
+  remaining--;
+  past.at(-1).times++;
+  if (runsAny(UPDATES)) losses.push(measure());
+  if (past.at(-1).times === 1 || remaining % 10 === 0) show();
+  else drawLosses();                                           // which takes less time
+  if (remaining) frame = requestAnimationFrame(runNext);
+}
+
+function endSteps() {
+  cancelAnimationFrame(frame);
+  remaining = 0;
 }
 
 function undo() {
@@ -50,6 +64,10 @@ function showTraining(isShown) {
   const latest = losses.slice(-6).map(written).join(" → ");
   $("losses").textContent = `ELBO of the images after each step, without noise or dropout: `
     + `${losses.length > 6 ? "... → " : ""}${latest}`;
+  drawLosses();
+}
+
+function drawLosses() {
   const [width, height, margin] = [480, 60, 5], { lowest, highest } = range(losses);
   const points = losses.map((loss, i) => [
     margin + i * (width - 2 * margin) / Math.max(losses.length - 1, 10),

@@ -1,5 +1,7 @@
 """Runs that change variables, and their undoing."""
 
+import time
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -17,6 +19,7 @@ def test_training_steps_lower_the_loss_and_can_be_undone(open_page):
     assert not browser.find_element("id", "undo").is_enabled()
     assert not browser.find_element("id", "chart").is_displayed()
     browser.find_element("id", "ten").click()
+    wait(browser, "!remaining")
     assert browser.find_element("id", "chart").is_displayed()
     after, losses = browser.execute_script(checksums), browser.execute_script("return losses")
     assert after["Variable"] == 10
@@ -35,16 +38,39 @@ def test_training_steps_lower_the_loss_and_can_be_undone(open_page):
     assert not browser.find_element("id", "undo").is_enabled()
 
 
+def test_a_hundred_steps_are_seen_and_end_with_what_is_chosen_next(open_page):
+    browser = open_page("#scene-9")
+    points = "return document.querySelectorAll('#chart circle').length"
+    undo = browser.execute_script("$('hundred').click(); return [$('undo').textContent, $('undo').disabled]")
+    assert undo == ["Undo train_op and ELBO", False]                 # from the first run on
+    wait(browser, "past[0].times > 3")
+    assert 3 < browser.execute_script(points) <= 101
+    browser.find_element("id", "undo").click()
+    time.sleep(0.3)                                                  # some frames
+    assert browser.execute_script("return [remaining, scalar(session.variables.get('Variable'))]") == [0, 0]
+    browser.find_element("id", "hundred").click()
+    wait(browser, "past[0].times > 1")
+    browser.find_element("id", "again").click()
+    n, step = browser.execute_script("return [past[0].times, scalar(session.variables.get('Variable'))]")
+    assert (browser.execute_script("return past.length"), step) == (2, n + 1)
+    browser.find_element("id", "undo").click()
+    assert text(browser, "undo") == f"Undo train_op and ELBO ({n} times)"
+
+
 def test_losses_are_of_the_images_that_are_shown(open_page):
     browser = open_page("#scene-9")
     same = "return losses.length === 1 && losses[0] === measure()"
-    browser.execute_script("runSteps(2); openScene(sceneShown()); images.first = 7; openScene(sceneShown()); undo()")
+    browser.execute_script("runSteps(1); openScene(sceneShown()); images.first = 7; openScene(sceneShown()); undo()")
     assert browser.execute_script(same)
-    browser.execute_script("runSteps(2)")
+    browser.execute_script("runSteps(1)")
     field = browser.find_element("css selector", "[aria-label='First test image']")
     field.send_keys("\b3\t")
     wait(browser, "!isScheduled")
     assert browser.execute_script(same)
+    slider = "const field = document.querySelector('#feeds [type=range]'); field.value = 0.9;"
+    browser.execute_script(f"runSteps(9); {slider} field.dispatchEvent(new Event('input'))")
+    wait(browser, "!isScheduled")
+    assert browser.execute_script("return [remaining, past.at(-1).times, losses.length]") == [0, 1, 2]
 
 
 def test_after_an_undo_there_is_no_last_change(open_page):
@@ -59,6 +85,7 @@ def test_after_an_undo_there_is_no_last_change(open_page):
 def test_a_loss_that_is_not_finite_is_not_drawn(open_page):
     browser = open_page("#scene-9")
     browser.execute_script("run.feeds.get('dropout_rate:0').spec = 0; runSteps(2)")
+    wait(browser, "!remaining")
     assert "NaN" in text(browser, "losses")                          # and the console stays empty
     assert not browser.find_element("id", "chart").is_displayed()
 
