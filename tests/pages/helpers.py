@@ -20,6 +20,22 @@ def wait(browser, condition, seconds=60):
     return WebDriverWait(browser, seconds).until(lambda browser: browser.execute_script(f"return {condition}"))
 
 
+def fragment_of(browser):
+    """The address's fragment, after the last change to it."""
+    browser.execute_async_script("setTimeout(arguments[0], ADDRESS_PERIOD)")
+    return browser.execute_script("return location.hash")
+
+
+def changes_of_address(browser, script):
+    """How often a script changes the address."""
+    return browser.execute_async_script(f"""
+        const replace = history.replaceState;
+        let n = 0;
+        history.replaceState = (...values) => {{ n++; replace.apply(history, values); }};
+        {script}
+        setTimeout(() => {{ history.replaceState = replace; arguments[0](n); }}, ADDRESS_PERIOD);""")
+
+
 def numbers_of(page):
     return json.loads(re.search(rb'<script id="numbers" type="application/json">(.*?)</script>', page)[1])
 

@@ -15,6 +15,7 @@ from tests.pages.helpers import (
     POINTS,
     choose_image,
     decoded,
+    fragment_of,
     readout,
     text,
     wait,
@@ -105,7 +106,7 @@ def test_two_models_are_swapped(open_explorer, tmp_path, digits):
     assert browser.execute_script("return [models.map(({ name }) => name), pins.length, models[0].sizes.z]") == [
         ["x", "tf-1.4.0/parameter20.ckpt"], 0, 3]
     # One z, and no pin of the other model.
-    assert [place.count(",") for place in browser.execute_script("return location.hash").split(";")] == [2, 0]
+    assert [place.count(",") for place in fragment_of(browser).split(";")] == [2, 0]
     np.testing.assert_allclose(np.reshape(browser.execute_script("return Array.from(models[0].means)"), (-1, 3)),
                                pictures.means(prefix, digits.test.images), atol=1e-4)
     assert text(browser, "progress") == ""
@@ -126,7 +127,7 @@ def test_without_a_checkpoint_the_page_says_so(open_explorer):
     assert text(browser, "introduction").startswith("Every dot is one of ")
     browser.execute_script("[...$('models').querySelectorAll('button')].forEach(button => button.click())")
     assert text(browser, "introduction").startswith("No checkpoint is shown.")
-    assert browser.execute_script("return location.hash") == ""      # or the next one had pins of another latent space
+    assert fragment_of(browser) == ""                                # or the next one had pins of another latent space
     browser = open_explorer()
     assert text(browser, "introduction").startswith("No checkpoint is shown.")
     choose(browser, PREFIX)

@@ -7,7 +7,16 @@ import pytest
 
 from tests.helpers import write_network
 from tests.numpy_network import PREFIX, encode, weights_of
-from tests.pages.helpers import choose_image, decoded, gray, readout, text, wait
+from tests.pages.helpers import (
+    changes_of_address,
+    choose_image,
+    decoded,
+    fragment_of,
+    gray,
+    readout,
+    text,
+    wait,
+)
 from vae_graph import checkpoints, pictures
 from vae_graph.pages import explorer
 
@@ -73,21 +82,29 @@ def test_two_pins_show_the_walk_between_them_and_a_link_shows_the_same_place(ope
     assert len(pins) == 2
     ActionChains(browser).click_and_hold().move_by_offset(30, 30).release().perform()
     assert browser.execute_script("return pins.map(z => Array.from(z))") == pins     # nor is the end of a drag a pin
-    assert browser.execute_script(
-        "return location.hash.split(';')[0] === `#${[...models[0].z].map(z => z.toFixed(3))}`")
+    z = browser.execute_script("return [...models[0].z].map(z => z.toFixed(3))")
+    assert fragment_of(browser).split(";")[0] == f"#{','.join(z)}"
     choose_image(browser, 7)
     browser.execute_script("$('number').dispatchEvent(new Event('change'))")
     assert browser.execute_script("return $('walk').children.length") == 10
     np.testing.assert_allclose([gray(browser, f"$('walk').children[{i}]") for i in range(10)],
                                255 * decoded(browser, np.linspace(*pins, 10).tolist()), atol=1)
-    fragment = browser.execute_script("return location.hash")
-    browser = open_explorer(PREFIX, fragment=fragment)
+    browser = open_explorer(PREFIX, fragment=fragment_of(browser))
     np.testing.assert_allclose(browser.execute_script("return pins.map(z => Array.from(z))"), pins, atol=1e-3)
     assert browser.execute_script("return [$('walk').children.length, seen.number]") == [10, 7]
     browser.find_element("id", "unpin").click()
     assert browser.execute_script("return [pins.length, $('walk').children.length]") == [0, 0]
     browser.find_element("id", "map").send_keys(Keys.ENTER, Keys.ESCAPE)
     assert browser.execute_script("return [pins.length, $('walk').children.length]") == [0, 0]
+
+
+def test_a_key_that_is_held_changes_the_address_no_more_often_than_browsers_accept(open_explorer):
+    browser = open_explorer(PREFIX)
+    fragment_of(browser)
+    press = "for (let i = 0; i < 300; i++) map.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowUp' }));"
+    assert changes_of_address(browser, press) == 2
+    _, z2 = re.findall(r"-?[\d.]+", fragment_of(browser).partition(";")[0])
+    assert float(z2) == pytest.approx(browser.execute_script("return point[1]"), abs=1e-3)
 
 
 @pytest.mark.slow
@@ -117,7 +134,7 @@ def test_sliders_for_the_dimensions_that_vary_most(open_explorer, tmp_path, digi
     row = browser.find_element("css selector", "#sliders div").text
     assert row.split() == [f"z{shown[0] + 1}", "1.50"]
     browser.execute_script("$('sliders').querySelector('input').dispatchEvent(new Event('change'))")
-    assert browser.execute_script("return location.hash").split(",")[shown[0]].lstrip("#") == "1.500"
+    assert fragment_of(browser).split(",")[shown[0]].lstrip("#") == "1.500"
     assert text(browser, "order") == "10 of 12 dimensions of z, those whose means vary most first"
 
 
@@ -129,7 +146,7 @@ def test_a_pin_and_a_link_keep_all_of_z(open_explorer, tmp_path):
     browser.execute_script("moveToZ([arguments[0]]); pin()", z)
     expected = 255 * decoded(browser, [z])[0]
     np.testing.assert_allclose(gray(browser, "$('walk').children[0]"), expected, atol=1)
-    browser = open_explorer(prefix, fragment=browser.execute_script("return location.hash"))
+    browser = open_explorer(prefix, fragment=fragment_of(browser))
     readout(browser)
     for canvas in ("$('walk').children[0]", "models[0].digit"):
         np.testing.assert_allclose(gray(browser, canvas), expected, atol=1)

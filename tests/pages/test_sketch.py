@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.numpy_network import encode, weights_of
-from tests.pages.helpers import choose_image, gray, text, wait
+from tests.pages.helpers import choose_image, fragment_of, gray, text, wait
 
 
 def draw_seven(browser):
@@ -38,9 +38,10 @@ def test_a_click_draws_a_dot_and_a_number_removes_the_drawing(explorer_page):
     assert seen(explorer_page).max() > 200
     choose_image(explorer_page, 23)
     assert not inked(explorer_page).any()
-    assert explorer_page.execute_script("rememberPlace(); return location.hash.split(';')[1]") == "image=23"
+    explorer_page.execute_script("rememberPlace()")
+    assert fragment_of(explorer_page).split(";")[1] == "image=23"
     explorer_page.find_element("id", "clear").click()
-    assert explorer_page.execute_script("return location.hash.split(';').length") == 1
+    assert len(fragment_of(explorer_page).split(";")) == 1
 
 
 def test_the_nearest_image_is_encoded(explorer_page):

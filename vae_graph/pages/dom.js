@@ -13,6 +13,22 @@ function button(textContent, onclick, properties = {}) {
   return element("button", { type: "button", textContent, onclick, ...properties });
 }
 
+const ADDRESS_PERIOD = 400;                  // milliseconds: browsers refuse more than 100 changes of the address in 30 s
+
+// A function that calls `action` at once, but again only after the period: then once for all calls in it.
+function throttled(action, period) {
+  let timer = null, isDue = false;
+  return function call() {
+    isDue = timer !== null;
+    if (isDue) return;
+    action();
+    timer = setTimeout(() => {
+      timer = null;
+      if (isDue) call();
+    }, period);
+  };
+}
+
 const hasModifier = ({ altKey, ctrlKey, metaKey }) => altKey || ctrlKey || metaKey;        // the browser's own shortcuts
 
 // Calls `draw` with the events of each stroke, those of one pointer from where its main button is pressed; then `ended`.

@@ -117,11 +117,15 @@ function showSelected() {
   placeDetails();
   showDetails();
   showPosition();
+  showAddress();
+}
+
+const showAddress = throttled(() => {
   // An iframe's srcdoc has no address.
   if (location.protocol === "about:") return;
   const isLeaving = isOfScene(location.hash) && !isOfScene(address());          // Back leads to the scene
   history[isLeaving ? "pushState" : "replaceState"](null, "", address());
-}
+}, ADDRESS_PERIOD);
 
 // What shows anew may replace the element that has the focus: by one in the same place with the same name.
 function keepFocus(action) {

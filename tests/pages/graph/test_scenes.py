@@ -7,7 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from tests.helpers import train
-from tests.pages.helpers import set_size, text, wait
+from tests.pages.helpers import changes_of_address, fragment_of, set_size, text, wait
 from tests.small import ROOT
 from vae_graph.pages import graph
 from vae_graph.pages.scenes import scenes
@@ -129,8 +129,8 @@ def test_the_chosen_images_are_in_the_address(open_page):
         2, 7, "#scene-3&images=2%2C7"]
     assert open_page("#scene-3").execute_script("return images.count") == 4
     browser.execute_script("flipFetch('clip_by_value:0'); images.count = 3; refresh()")
-    fragment = browser.execute_script("return location.hash")
-    assert open_page(fragment).execute_script("return [images.count, run.fetches.length]") == [3, 3]
+    browser = open_page(fragment_of(browser))
+    assert browser.execute_script("return [images.count, run.fetches.length]") == [3, 3]
 
 
 def test_back_leads_to_the_scene_before(open_page):
@@ -138,12 +138,20 @@ def test_back_leads_to_the_scene_before(open_page):
     for number in (5, 7):
         browser.find_element("xpath", f"//ul[@id='scenes']//button[starts-with(., '{number} ')]").click()
     browser.execute_script("lines[4].row.click(); flipFetch('add:0')")
+    assert fragment_of(browser).startswith("#fetch=")
     assert text(browser, "scene-text") == f"Changed from scene 7. {SCENES[NUMBERS.index('7')].text}"
     for number in (7, 5, 3):
         browser.back()
         wait(browser, f"sceneShown()?.number === '{number}'")
     browser.execute_script("location.hash = '#fetch=add:0'")
     wait(browser, "$('scene-text').textContent.startsWith('Your own run.')")
+
+
+def test_the_address_changes_no_more_often_than_browsers_accept(open_page):
+    browser = open_page("#scene-3")
+    fragment_of(browser)
+    assert changes_of_address(browser, "for (let i = 0; i < 300; i++) { images.count = 1 + i % 9; refresh(); }") == 2
+    assert fragment_of(browser).endswith("&images=3%2C0")
 
 
 def test_own_fetches_and_feeds_are_in_the_address(open_page):
@@ -157,5 +165,4 @@ def test_own_fetches_and_feeds_are_in_the_address(open_page):
     fetches, (*_, (z, _), hidden), selected, errors = before
     assert (fetches, z, hidden) == (["add:0", "clip_by_value:0"], "add:0", ["encoder_hidden_1/Elu:0", "value"])
     assert (selected, errors) == ("decoder_hidden_1/Elu", "")
-    fragment = browser.execute_script("return location.hash")
-    assert open_page(fragment).execute_script(shown) == before
+    assert open_page(fragment_of(browser)).execute_script(shown) == before
