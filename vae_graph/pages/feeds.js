@@ -2,7 +2,7 @@
 
 // What is fed, by its spec: a number for all elements, nested arrays, a text, "images", or "value", the value it had.
 
-const MAX_FIELDS = 16;
+const MAX_FIELDS = 16, N_SHADES = 15;                          // N_SHADES: of a drawn image, beside black
 
 const images = { pixels: null, first: 0, count: 4, drawn: null };              // pixels: of all test images, 0 to 255
 
@@ -127,7 +127,7 @@ function sketch(changed) {
     const to = [(event.clientX - box.left) / box.width * SIDE, (event.clientY - box.top) / box.height * SIDE];
     from ??= to;
     images.drawn = images.drawn.map((level, i) =>
-      Math.max(level, Math.min(1, 2 - distance([i % SIDE + 0.5, Math.floor(i / SIDE) + 0.5], from, to))));
+      Math.max(level, shade(2 - distance([i % SIDE + 0.5, Math.floor(i / SIDE) + 0.5], from, to))));
     from = to;
     paint();
     changed("images");
@@ -136,6 +136,8 @@ function sketch(changed) {
   paint();
   return canvas;
 }
+
+const shade = level => Math.round(N_SHADES * Math.min(1, level)) / N_SHADES;
 
 function distance([x, y], [x1, y1], [x2, y2]) {                // of a point from the line between two others
   const [dx, dy] = [x2 - x1, y2 - y1], share = ((x - x1) * dx + (y - y1) * dy) / (dx * dx + dy * dy || 1);

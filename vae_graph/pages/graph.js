@@ -46,7 +46,7 @@ function openRun({ fetches, feeds, selected }) {
   }
   run.selected = selected ? producer(selected) : null;
   run.line = selected ? lines[run.selected.line] : null;
-  [isTwice, moved, fedFields, images.drawn] = [false, null, "", null];
+  [isTwice, moved, fedFields] = [false, null, ""];
   forgetLosses();
   const [, ...others] = lines.filter(({ calls, caller }) => calls.length && caller === null);
   const executed = prune(run.fetches, name => run.feeds.has(name));
@@ -201,6 +201,7 @@ function find(text) {
 // ---- Starting.
 
 function openScene({ fetches, feeds, selected }) {
+  images.drawn = null;
   openRun({ fetches, feeds: Object.entries(feeds), selected });
 }
 

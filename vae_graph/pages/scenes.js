@@ -23,12 +23,13 @@ function valueInPython(name, feed) {
   return spec ? `np.full([${sizes}], ${spec})` : `np.zeros([${sizes}])`;
 }
 
-// ---- The address: a scene's number, or the fetches and feeds by name; and the images, if others than at first.
+// ---- The address: a scene's number, or the fetches and feeds by name; and the images, if others than at first,
+// or the drawn one, a hexadecimal digit for each pixel.
 
 const FIRST_IMAGES = "4,0";                                    // which the scenes' code is about
 
 const chosenImages = () => `${images.count},${images.first}`;
-const hasFirstImages = () => chosenImages() === FIRST_IMAGES;
+const hasFirstImages = () => !images.drawn && chosenImages() === FIRST_IMAGES;
 
 class AddressError extends Error {}
 
@@ -39,7 +40,10 @@ function address() {
     for (const [name, { spec }] of run.feeds) pairs.append("feed", `${name}=${JSON.stringify(spec)}`);
     if (run.selected) pairs.append("selected", run.selected.name);
   }
-  if (run.feeds.has(data.names.X) && !hasFirstImages()) pairs.append("images", chosenImages());
+  if (run.feeds.has(data.names.X) && !hasFirstImages()) {
+    if (images.drawn) pairs.append("drawn", Array.from(images.drawn, level => Math.round(N_SHADES * level).toString(16)).join(""));
+    else pairs.append("images", chosenImages());
+  }
   return `#${scene ? `scene-${scene.number}` : ""}${scene && pairs.size ? "&" : ""}${pairs}`;
 }
 
@@ -50,6 +54,7 @@ function atAddress(fragment) {
   const number = /^#scene-([^&]*)/.exec(fragment)?.[1] ?? (fragment.length > 1 ? null : data.scenes[0].number);
   const scene = data.scenes.find(other => other.number === number), pairs = new URLSearchParams(fragment.slice(1));
   chooseImages(pairs.get("images") ?? FIRST_IMAGES);
+  images.drawn = drawnImage(pairs.get("drawn"));
   if (scene) return { ...scene, feeds: Object.entries(scene.feeds) };
   if (number !== null) {
     const numbers = data.scenes.map(other => other.number).join(", ");
@@ -69,6 +74,15 @@ function chooseImages(text) {                                  // how many, and 
     throw new AddressError(`Expected images=COUNT,FIRST with at most ${N_DIGITS} of the ${most} images, found ${text}.`);
   }
   Object.assign(images, { count: Math.min(count, most), first });
+}
+
+function drawnImage(digits) {
+  const [, size] = outputOf(data.names.X).shape;
+  if (digits === null) return null;
+  if (size === SIDE * SIDE && digits.length === size && /^[0-9a-f]+$/.test(digits)) {
+    return Float32Array.from(digits, digit => parseInt(digit, 16) / N_SHADES);
+  }
+  throw new AddressError(`Expected drawn= and ${SIDE * SIDE} hexadecimal digits, found ${digits.length} characters.`);
 }
 
 const exists = name => operations.has(name) || (/:\d+$/.test(name) && Boolean(producer(name) && outputOf(name)));

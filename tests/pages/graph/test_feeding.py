@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.pages.helpers import text, values_of, wait
+from tests.pages.helpers import fragment_of, text, values_of, wait
 
 
 def test_tensorflows_errors_are_shown(opened):
@@ -54,7 +54,7 @@ def test_a_text_that_is_fed_is_taken_as_it_is(open_page, name):
     wait(browser, "!isScheduled")
     assert browser.execute_script("return shown.values.get('save/Const:0').data") == [name]
     assert text(browser, "code").endswith(f'{{"save/Const:0": "{name}"}})')
-    assert open_page(browser.execute_script("return location.hash")).execute_script(
+    assert open_page(fragment_of(browser)).execute_script(
         "return $('feeds').querySelector('input').value") == name
 
 
@@ -165,5 +165,8 @@ def test_images_are_chosen_and_drawn(open_page, digits):
     assert (after[:, :16] == drawn[:, :16]).all()
     assert (after > drawn).sum() > 3
     assert (after > drawn)[:, 16:20].sum() == 0                      # no line from one stroke to the other
-    browser.execute_script("openScene(data.scenes[0])")              # whose code feeds `images`
+    restored = open_page(fragment_of(browser))
+    assert (values_of(restored, "input_data:0").reshape(28, 28) == after).all()
+    assert text(restored, "code") == "session.run([ELBO, z], {X: images, keep_prob: 1})"
+    restored.execute_script("images.count = 2; openScene(data.scenes[0])")   # whose code feeds `images`
     assert values_of(browser, "input_data:0").size == 2 * 784

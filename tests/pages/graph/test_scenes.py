@@ -107,6 +107,8 @@ def test_what_is_fetched_fed_or_selected_is_in_view(open_page, number):
     ("#scene-1", "There is no scene 1: the scenes are 3, 4, 5, 6, 7, 7b, 8, 9, 10."),
     ("#fetch=nothing:0", "The graph has no nothing:0."), ("#fetch=add:1", "The graph has no add:1."),
     ("#scene-3&images=0,4", "Expected images=COUNT,FIRST with at most 10 of the 60 images, found 0,4."),
+    ("#scene-3&drawn=0f", "Expected drawn= and 784 hexadecimal digits, found 2 characters."),
+    ("#scene-3&drawn=" + 784 * "g", "Expected drawn= and 784 hexadecimal digits, found 784 characters."),
     ("#feed=add:0=x", "Expected a number or nested arrays to feed add:0, found x."),
     ("#feed=add:0=[[1],[2,3]]", "Expected a number or nested arrays to feed add:0, found [[1],[2,3]]."),
     ('#feed=add:0="images"', 'Expected a number or nested arrays to feed add:0, found "images".')])
