@@ -13,19 +13,21 @@ function button(textContent, onclick, properties = {}) {
   return element("button", { type: "button", textContent, onclick, ...properties });
 }
 
-const ADDRESS_PERIOD = 400;                  // milliseconds: browsers refuse more than 100 changes of the address in 30 s
+const ADDRESS_PERIOD = 400;                                    // milliseconds: Safari refuses more than 100 changes in 30 s
+const hasAddress = location.protocol !== "about:";             // else it is an iframe's `srcdoc`, whose address is fixed
 
-// A function that calls `action` at once, but again only after the period: then once for all calls in it.
-function throttled(action, period) {
+// A function that calls `change`, which changes the address, at once, but again only after the period: then once for all
+// calls in it.
+function throttled(change) {
   let timer = null, isDue = false;
   return function call() {
     isDue = timer !== null;
-    if (isDue) return;
-    action();
+    if (isDue || !hasAddress) return;
+    change();
     timer = setTimeout(() => {
       timer = null;
       if (isDue) call();
-    }, period);
+    }, ADDRESS_PERIOD);
   };
 }
 

@@ -5,13 +5,11 @@
 // ---- The place in the address: the first model's z, its pins, and the number of the test image that is seen.
 
 const rememberPlace = throttled(() => {
-  // The address of a document in `srcdoc` cannot be changed.
-  if (location.protocol === "about:") return;
   const codes = models.length ? [models[0].z, ...pins] : [];
   const places = codes.map(z => Array.from(z, value => value.toFixed(3)).join(","));
   if (models.length && seen?.number !== undefined) places.push(`image=${seen.number}`);
   history.replaceState(null, "", `#${places.join(";")}`);
-}, ADDRESS_PERIOD);
+});
 
 function recallPlace() {
   const [, codes, number] = /^#(.*?)(?:;image=(\d+))?$/.exec(location.hash) ?? [];

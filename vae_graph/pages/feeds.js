@@ -8,10 +8,11 @@ const images = { pixels: null, first: 0, count: 4, drawn: null };              /
 
 const outputOf = name => producer(name).outputs[Number(name.split(":")[1])];
 
-const totalImages = () => images.pixels.length / outputOf(data.names.X).shape[1];
+const imageSize = () => outputOf(data.names.X).shape[1];       // in pixels
+const totalImages = () => images.pixels.length / imageSize();
 
 function batch() {
-  const [, size] = operations.get(producer(data.names.X).name).outputs[0].shape;
+  const size = imageSize();
   if (images.drawn) return { shape: [1, size], data: images.drawn };
   const start = size * images.first, numbers = images.pixels.subarray(start, start + size * images.count);
   return { shape: [numbers.length / size, size], data: Float32Array.from(numbers, pixel => pixel / 255) };
@@ -99,7 +100,7 @@ function slider(label, value, [min, max], changed) {
 }
 
 function imageFields(changed) {
-  const [, size] = outputOf(data.names.X).shape, total = totalImages();
+  const size = imageSize(), total = totalImages();
   const draw = button("Draw", () => {
     images.drawn = images.drawn ? null : new Float32Array(size);
     changed("images", true);

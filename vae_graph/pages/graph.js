@@ -121,11 +121,9 @@ function showSelected() {
 }
 
 const showAddress = throttled(() => {
-  // An iframe's srcdoc has no address.
-  if (location.protocol === "about:") return;
   const isLeaving = isOfScene(location.hash) && !isOfScene(address());          // Back leads to the scene
   history[isLeaving ? "pushState" : "replaceState"](null, "", address());
-}, ADDRESS_PERIOD);
+});
 
 // What shows anew may replace the element that has the focus: by one in the same place with the same name.
 function keepFocus(action) {
@@ -206,7 +204,7 @@ function openScene({ fetches, feeds, selected }) {
 }
 
 function visit(scene) {                                        // Back leads to what was shown before
-  if (location.protocol !== "about:") history.pushState(null, "", `#scene-${scene.number}`);
+  if (hasAddress) history.pushState(null, "", `#scene-${scene.number}`);
   openScene(scene);
 }
 
@@ -216,7 +214,7 @@ function openAddress() {
     openRun(atAddress(location.hash));
   } catch (error) {
     if (!(error instanceof AddressError)) throw error;
-    openRun({ fetches: [], feeds: [], selected: null });
+    openScene({ fetches: [], feeds: {}, selected: null });
     $("unknown").textContent = error.message;
   }
 }

@@ -41,7 +41,7 @@ function address() {
     if (run.selected) pairs.append("selected", run.selected.name);
   }
   if (run.feeds.has(data.names.X) && !hasFirstImages()) {
-    if (images.drawn) pairs.append("drawn", Array.from(images.drawn, level => Math.round(N_SHADES * level).toString(16)).join(""));
+    if (images.drawn) pairs.append("drawn", digitsOf(images.drawn));
     else pairs.append("images", chosenImages());
   }
   return `#${scene ? `scene-${scene.number}` : ""}${scene && pairs.size ? "&" : ""}${pairs}`;
@@ -76,8 +76,10 @@ function chooseImages(text) {                                  // how many, and 
   Object.assign(images, { count: Math.min(count, most), first });
 }
 
+const digitsOf = levels => Array.from(levels, level => Math.round(N_SHADES * level).toString(16)).join("");
+
 function drawnImage(digits) {
-  const [, size] = outputOf(data.names.X).shape;
+  const size = imageSize();
   if (digits === null) return null;
   if (size === SIDE * SIDE && digits.length === size && /^[0-9a-f]+$/.test(digits)) {
     return Float32Array.from(digits, digit => parseInt(digit, 16) / N_SHADES);

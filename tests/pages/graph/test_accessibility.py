@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.pages.helpers import accessibility_faults, set_scheme, set_size
+from tests.pages.helpers import accessibility_faults, set_scheme, set_size, wait
 from vae_graph.pages.scenes import scenes
 
 STATES = {f"scene {scene.number}": f"openScene(data.scenes[{i}]);" for i, scene in enumerate(scenes(n_z=2))} | {
@@ -27,6 +27,7 @@ def test_axe_finds_nothing(opened, scheme, width):
     found = {}
     for state, script in STATES.items():
         opened.execute_script(script)
+        wait(opened, "!remaining")                                   # training steps
         found[state] = accessibility_faults(opened)
     set_scheme(opened)
     set_size(opened, 1200, 900)

@@ -1,7 +1,5 @@
 """Runs that change variables, and their undoing."""
 
-import time
-
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -46,7 +44,7 @@ def test_a_hundred_steps_are_seen_and_end_with_what_is_chosen_next(open_page):
     wait(browser, "past[0].times > 3")
     assert 3 < browser.execute_script(points) <= 101
     browser.find_element("id", "undo").click()
-    time.sleep(0.3)                                                  # some frames
+    browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
     assert browser.execute_script("return [remaining, scalar(session.variables.get('Variable'))]") == [0, 0]
     browser.find_element("id", "hundred").click()
     wait(browser, "past[0].times > 1")
